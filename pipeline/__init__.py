@@ -1,0 +1,1 @@
+"""The library that every vertex, the API and the command line share."""

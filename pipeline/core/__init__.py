@@ -1,0 +1,1 @@
+"""Names, limits and errors that everything else builds on; standard library only."""

@@ -1,0 +1,50 @@
+"""Every limit of the engine, with its unit last in the name.
+
+Sources: DESIGN of the engine ("Limits"), the spec language (depends, tasks), Numaflow's 1 MiB message.
+"""
+
+from typing import Final
+
+DOCUMENT_BYTES_MAX: Final = 256 * 1024
+"""A run's document in Atlas, input and asset snapshot included."""
+DOCUMENT_RESERVE_BYTES: Final = 16 * 1024
+"""Part of the document that only failure messages may use, so that a run can always say why it failed."""
+SPEC_BYTES_MAX: Final = 192 * 1024
+"""A spec as it is stored; what is left of the document is for input, asset, statuses and outputs."""
+TASKS_MAX: Final = 500
+DEPENDS_BYTES_MAX: Final = 4 * 1024
+DEPENDS_DEPTH_MAX: Final = 32
+DEPENDS_OPERANDS_MAX: Final = 256
+TASK_NAME_CHARS_MAX: Final = 128
+EXPRESSION_CHARS_MAX: Final = 4 * 1024
+INPUT_BYTES_MAX: Final = 64 * 1024
+JSON_DEPTH_MAX: Final = 64
+OUTPUT_INLINE_BYTES_MAX: Final = 4 * 1024
+OUTPUT_ENTITY_BYTES_MAX: Final = 768 * 1024
+RESULT_BYTES_MAX: Final = 1024 * 1024
+"""A message on an edge; above it Numaflow 1.8.3 retries for ever and blocks the vertex."""
+ERROR_MESSAGE_CHARS_MAX: Final = 500
+COMMENT_CHARS_MAX: Final = 4000
+LATE_RESULTS_MAX: Final = 10
+RECIPIENTS_MAX: Final = 100
+"""Inbox items one task may open; also the most entities one result may carry."""
+ENTITIES_A_RESULT_MAX: Final = 100
+DEAD_LETTER_PAYLOAD_BYTES_MAX: Final = 256 * 1024
+
+SLOTS: Final = 256
+"""Parts of the run space; never changes, whatever the number of sinks."""
+
+WAKE_UP_MAX_MS: Final = 60 * 60 * 1000
+"""A living run is looked at at least this often."""
+DISPATCH_LEASE_MS: Final = 30_000
+DISPATCH_LEASE_MAX_MS: Final = 10 * 60 * 1000
+DECISION_GRACE_MS: Final = 5_000
+"""The engine expires an approval this much (plus the clock skew) after people are refused."""
+CLOCK_SKEW_MAX_MS: Final = 2_000
+COMMAND_OPEN_TICK_MS: Final = 5_000
+"""A command that has been open this long makes the timer tick its run."""
+COMMAND_WAIT_S: Final = 5.0
+"""The API waits this long for a verdict before it answers 202."""
+LEASE_S: Final = 30.0
+LEASE_RENEW_S: Final = 5.0
+STORE_WRITE_TIMEOUT_S: Final = 10.0

@@ -1,0 +1,31 @@
+"""The port to whoever knows the people."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A user; ``roles`` are the engine's own (requester, author, admin)."""
+
+    name: str
+    email: str | None = None
+    groups: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+
+
+class Directory(Protocol):
+    """Look-ups only; answers may be some seconds old."""
+
+    async def person(self, name: str) -> Person | None:
+        """The person of that name."""
+        ...
+
+    async def members(self, group: str) -> Sequence[Person] | None:
+        """The group's members; None where the group or its members aren't known."""
+        ...
+
+    async def search(self, text: str, *, kind: str, limit: int) -> Sequence[str]:
+        """Names of users or groups (``kind``) that contain ``text``."""
+        ...

@@ -1,0 +1,1 @@
+"""What travels on the edges and what is signed in the store: versioned, canonical, pinned by golden files."""
