@@ -1,0 +1,1 @@
+"""The numbers, as tables; run on demand, never as timed tests."""
