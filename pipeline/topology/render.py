@@ -1,0 +1,176 @@
+"""The manifests of a topology: a ConfigMap of addresses, the buffer service, the pipeline.
+
+Deterministic: the same topology and values give the same bytes, which a golden file pins.
+"""
+
+from typing import Any, Final
+
+from pipeline.core.errors import BlocklineError
+from pipeline.topology.commented import Noted, write_yaml
+from pipeline.topology.model import Container, Edge, Kind, Limits, Retry, Topology, Vertex
+from pipeline.topology.values import Values
+
+API_VERSION: Final = "numaflow.numaproj.io/v1alpha1"
+NAME_CHARS_MAX: Final = 63
+"""Of the longest Kubernetes label; a vertex is known as ``<pipeline>-<vertex>``."""
+_SUFFIX_CHARS: Final = len("-headless") + len("-daemon-svc")
+_HEAD: Final = "# Rendered by `blockline manifests render`: change the topology or the values, not this file.\n"
+
+
+class NameTooLongError(BlocklineError):
+    """The names of pipeline and vertex together exceed what Kubernetes allows."""
+
+
+def render(topology: Topology, values: Values) -> str:
+    """The manifests as one YAML text of three documents.
+
+    Raises:
+        NameTooLongError: the pipeline's name is too long for one of its vertices.
+    """
+    for vertex in topology.vertices:
+        if len(values.name) + 1 + len(vertex.name) + _SUFFIX_CHARS > NAME_CHARS_MAX:
+            raise NameTooLongError(f"the pipeline's name {values.name!r} is too long for its vertex {vertex.name!r}")
+    documents = [_config_map(values), _buffer_service(values), _pipeline(topology, values)]
+    return _HEAD + "---\n".join(write_yaml(document) for document in documents)
+
+
+def _metadata(name: str, values: Values) -> dict[str, Any]:
+    return {
+        "name": name,
+        "namespace": values.namespace,
+        "labels": {"app.kubernetes.io/name": "blockline", "app.kubernetes.io/managed-by": "blockline"},
+    }
+
+
+def _config_map(values: Values) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": _metadata(values.name, values),
+        "data": {
+            "BLOCKLINE_ATLAS_URL": values.atlas.url,
+            "BLOCKLINE_KAFKA": values.kafka.address,
+            "BLOCKLINE_KAFKA_TOPIC": values.kafka.topic,
+            "BLOCKLINE_KAFKA_GROUP": values.kafka.group,
+        },
+    }
+
+
+def _buffer_service(values: Values) -> dict[str, Any]:
+    persistence: dict[str, Any] = {"accessMode": "ReadWriteOnce", "volumeSize": values.buffer.volume_size}
+    if values.buffer.storage_class:
+        persistence["storageClassName"] = values.buffer.storage_class
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "InterStepBufferService",
+        "metadata": _metadata(values.buffer.name, values),
+        "spec": {
+            "jetstream": {
+                "version": values.buffer.version,
+                "replicas": Noted(values.buffer.replicas, "Three keep a message when one of them is lost."),
+                "persistence": Noted(persistence, "On file: what is on an edge outlives a restart of the buffer."),
+            }
+        },
+    }
+
+
+def _pipeline(topology: Topology, values: Values) -> dict[str, Any]:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Pipeline",
+        "metadata": _metadata(values.name, values),
+        "spec": {
+            "interStepBufferServiceName": values.buffer.name,
+            "watermark": Noted({"disabled": True}, "Nothing here is a window over event time."),
+            "vertices": [_vertex(vertex, values) for vertex in topology.vertices],
+            "edges": Noted(
+                [_edge(edge) for edge in topology.edges],
+                "Every edge has conditions: one without would get every message.",
+            ),
+        },
+    }
+
+
+def _vertex(vertex: Vertex, values: Values) -> dict[str, Any]:
+    rendered: dict[str, Any] = {"name": vertex.name}
+    container = {"container": _container(vertex.container, values)}
+    match vertex.kind:
+        case Kind.SOURCE:
+            rendered["source"] = {"udsource": container}
+        case Kind.MAP:
+            rendered["udf"] = container
+        case Kind.SINK:
+            rendered["sink"] = _sink(vertex, container, values)
+    if vertex.read_ahead_why:
+        environment = [{"name": "NUMAFLOW_READ_AHEAD", "value": "true"}]
+        rendered["containerTemplate"] = Noted({"env": environment}, vertex.read_ahead_why)
+    rendered["limits"] = _limits(vertex.limits)
+    rendered["scale"] = Noted({"min": vertex.scale.min, "max": vertex.scale.max}, vertex.scale.why)
+    return rendered
+
+
+def _sink(vertex: Vertex, container: dict[str, Any], values: Values) -> dict[str, Any]:
+    sink: dict[str, Any] = {"udsink": container}
+    if vertex.fallback:
+        sink["fallback"] = Noted(
+            {"udsink": {"container": _container(vertex.fallback, values)}},
+            "Only what the sink itself proves to be unprocessable.",
+        )
+    if vertex.retry:
+        sink["retryStrategy"] = _retry(vertex.retry)
+    return sink
+
+
+def _container(container: Container, values: Values) -> dict[str, Any]:
+    rendered: dict[str, Any] = {
+        "image": values.image,
+        "command": ["python", "-m", container.module, *container.arguments],
+        "envFrom": [
+            {"configMapRef": {"name": values.name}},
+            *({"secretRef": {"name": getattr(values.secrets, access)}} for access in container.access),
+        ],
+    }
+    if container.environment:
+        rendered["env"] = [{"name": name, "value": value} for name, value in container.environment]
+    rendered["resources"] = {
+        "requests": {"cpu": values.resources.cpu, "memory": values.resources.memory},
+        "limits": {"memory": values.resources.memory_max},
+    }
+    return rendered
+
+
+def _limits(limits: Limits) -> Noted:
+    rendered: dict[str, Any] = {
+        "readBatchSize": limits.read_batch_size,
+        "readTimeout": f"{limits.read_timeout_ms}ms",
+        "concurrency": limits.concurrency,
+    }
+    if limits.buffer_max_length is not None:
+        rendered["bufferMaxLength"] = Noted(limits.buffer_max_length, limits.buffer_why)
+    return Noted(rendered, limits.why)
+
+
+def _retry(retry: Retry) -> Noted:
+    return Noted(
+        {
+            "backoff": {
+                "interval": f"{retry.interval_ms}ms",
+                "factor": retry.factor,
+                "cap": f"{retry.cap_ms}ms",
+                "jitter": retry.jitter,
+            },
+            "onFailure": "retry",
+        },
+        retry.why,
+    )
+
+
+def _edge(edge: Edge) -> dict[str, Any]:
+    tags = {"operator": edge.condition.operator.value, "values": list(edge.condition.values)}
+    rendered: dict[str, Any] = {
+        "from": Noted(edge.from_vertex, edge.why),
+        "to": edge.to_vertex,
+        "conditions": {"tags": tags},
+    }
+    rendered["onFull"] = edge.on_full.value
+    return rendered

@@ -1,0 +1,90 @@
+"""What differs from cluster to cluster, read from a YAML file; everything else is the topology's."""
+
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.core.errors import BlocklineError
+from pipeline.core.limits import SLOTS
+
+DnsName = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+
+
+class ValuesError(BlocklineError):
+    """The file of values isn't what it should be."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BufferValues(_Part):
+    """The JetStream that carries the edges."""
+
+    name: DnsName = "blockline"
+    replicas: int = Field(default=3, ge=1)
+    version: str = "2.10.17"
+    volume_size: str = "20Gi"
+    storage_class: str | None = None
+
+
+class KafkaValues(_Part):
+    """Where Atlas' events come from."""
+
+    address: str = "kafka:9092"
+    topic: str = "ATLAS_ENTITIES"
+    group: str = "blockline"
+
+
+class AtlasValues(_Part):
+    """Where runs are kept."""
+
+    url: str = "http://atlas:21000"
+
+
+class SecretValues(_Part):
+    """Names of the secrets whose keys become environment variables."""
+
+    engine: DnsName = "blockline-engine"
+    atlas: DnsName = "blockline-atlas"
+    kafka: DnsName = "blockline-kafka"
+    mail: DnsName = "blockline-mail"
+
+
+class ResourceValues(_Part):
+    """What each container asks for, and the memory at which it is ended."""
+
+    cpu: str = "50m"
+    memory: str = "128Mi"
+    memory_max: str = "512Mi"
+
+
+class Values(_Part):
+    """Settings of one cluster; all have a default. Unknown keys are refused."""
+
+    name: DnsName = "blockline"
+    namespace: DnsName = "blockline"
+    image: str = "blockline:0.1.0"
+    shards: int = Field(default=4, ge=1, le=SLOTS)
+    buffer: BufferValues = BufferValues()
+    kafka: KafkaValues = KafkaValues()
+    atlas: AtlasValues = AtlasValues()
+    secrets: SecretValues = SecretValues()
+    resources: ResourceValues = ResourceValues()
+
+
+def parse_values(text: str) -> Values:
+    """The values of a YAML text; an empty one gives the defaults.
+
+    Raises:
+        ValuesError: not YAML, or something in it is unknown or out of range.
+    """
+    try:
+        return Values.model_validate(yaml.safe_load(text) or {})
+    except yaml.YAMLError as error:
+        raise ValuesError(f"the values aren't YAML: {error}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ValuesError(f"the values don't fit: {where + ': ' if where else ''}{first['msg']}") from None

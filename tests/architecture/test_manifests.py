@@ -1,0 +1,139 @@
+"""What is rendered is what is in the repository, and what Numaflow's own definitions allow."""
+
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from pipeline.topology.build import build_topology
+from pipeline.topology.model import Access, RunnerBlock
+from pipeline.topology.render import render
+from pipeline.topology.values import Values
+
+ROOT = Path(__file__).parents[2]
+CRDS = ROOT / "tests/data/crds"
+BLOCKS = (
+    RunnerBlock("APPROVAL", access=(Access.MAIL,)),
+    RunnerBlock("NOTIFICATION", access=(Access.MAIL,)),
+    RunnerBlock("PASS"),
+)
+RENDERED = render(build_topology(BLOCKS, Values().shards), Values())
+CONFIG_MAP, BUFFER_SERVICE, PIPELINE = yaml.safe_load_all(RENDERED)
+
+
+def schema(plural: str) -> dict[str, Any]:
+    definition = yaml.safe_load((CRDS / f"numaflow.numaproj.io_{plural}.yaml").read_text())
+    (version,) = definition["spec"]["versions"]
+    found: dict[str, Any] = version["schema"]["openAPIV3Schema"]
+    return found
+
+
+PIPELINE_SCHEMA = schema("pipelines")
+BUFFER_SCHEMA = schema("interstepbufferservices")
+
+
+def unknown_fields(value: Any, allowed: dict[str, Any], path: str = "") -> list[str]:
+    """Fields the API server would prune without a word: structural schemas don't refuse them."""
+    if allowed.get("x-kubernetes-preserve-unknown-fields"):
+        return []
+    if isinstance(value, list):
+        return [
+            found for at, item in enumerate(value) for found in unknown_fields(item, allowed["items"], f"{path}/{at}")
+        ]
+    if not isinstance(value, dict):
+        return []
+    if "additionalProperties" in allowed:
+        extra = allowed["additionalProperties"]
+        return [found for key, item in value.items() for found in unknown_fields(item, extra, f"{path}/{key}")]
+    properties = allowed.get("properties")
+    if properties is None:  # an object without a description, such as metadata
+        return []
+    unknown = [f"{path}/{key}" for key in value if key not in properties]
+    known = [(key, item) for key, item in value.items() if key in properties]
+    return unknown + [found for key, item in known for found in unknown_fields(item, properties[key], f"{path}/{key}")]
+
+
+def test_the_file_in_the_repository_is_what_is_rendered() -> None:
+    assert (ROOT / "manifests/pipeline.yaml").read_text() == RENDERED, (
+        "render it anew: blockline manifests render > manifests/pipeline.yaml"
+    )
+
+
+@pytest.mark.parametrize(
+    ("manifest", "definition"),
+    [(PIPELINE, PIPELINE_SCHEMA), (BUFFER_SERVICE, BUFFER_SCHEMA)],
+    ids=["pipeline", "buffer"],
+)
+def test_numaflows_definitions_accept_it(manifest: dict[str, Any], definition: dict[str, Any]) -> None:
+    jsonschema.Draft202012Validator(definition).validate(manifest)
+    assert unknown_fields(manifest, definition) == []
+
+
+def test_a_field_that_would_be_pruned_is_found() -> None:
+    manifest = {"spec": {"vertices": [{"name": "a", "limits": {"readBatchSiez": 1}}], "watermarks": {}}}
+    assert unknown_fields(manifest, PIPELINE_SCHEMA) == ["/spec/watermarks", "/spec/vertices/0/limits/readBatchSiez"]
+
+
+def test_every_edge_has_conditions() -> None:
+    for edge in PIPELINE["spec"]["edges"]:
+        assert edge["conditions"]["tags"]["values"], edge
+
+
+def test_only_edges_to_runners_may_discard() -> None:
+    for edge in PIPELINE["spec"]["edges"]:
+        is_to_runner = edge["from"] == "orchestrator" and edge["to"].startswith("runner-")
+        assert (edge["onFull"] == "discardLatest") == is_to_runner, edge
+
+
+def test_every_vertex_says_how_it_reads() -> None:
+    for vertex in PIPELINE["spec"]["vertices"]:
+        limits = vertex["limits"]
+        assert limits["concurrency"] >= limits["readBatchSize"]
+        assert limits["readTimeout"].endswith("ms")
+        assert ("udf" not in vertex) or limits["readBatchSize"] == 1
+
+
+def test_sinks_retry_for_ever_with_backoff() -> None:
+    sinks = [vertex for vertex in PIPELINE["spec"]["vertices"] if "sink" in vertex]
+    assert len(sinks) == Values().shards + 1
+    for vertex in sinks:
+        retry = vertex["sink"]["retryStrategy"]
+        assert retry["onFailure"] == "retry"
+        assert "steps" not in retry["backoff"]
+        assert vertex["scale"] == {"min": 1, "max": 1}
+
+
+def test_sources_read_ahead() -> None:
+    for vertex in PIPELINE["spec"]["vertices"]:
+        if "source" in vertex:
+            assert vertex["containerTemplate"]["env"] == [{"name": "NUMAFLOW_READ_AHEAD", "value": "true"}]
+
+
+def container_of(vertex: dict[str, Any]) -> dict[str, Any]:
+    found = vertex.get("udf") or vertex.get("source", {}).get("udsource") or vertex["sink"]["udsink"]
+    container: dict[str, Any] = found["container"]
+    return container
+
+
+def test_a_container_gets_only_the_secrets_it_needs() -> None:
+    secrets = {
+        vertex["name"]: {
+            source["secretRef"]["name"] for source in container_of(vertex)["envFrom"] if "secretRef" in source
+        }
+        for vertex in PIPELINE["spec"]["vertices"]
+    }
+    assert secrets == {
+        "cdc": {"blockline-kafka"},
+        "timer": {"blockline-atlas"},
+        "orchestrator": {"blockline-engine"},
+        "runner-approval": {"blockline-mail"},
+        "runner-notification": {"blockline-mail"},
+        "runner-pass": set(),
+        "atlas-0": {"blockline-engine", "blockline-atlas"},
+        "atlas-1": {"blockline-engine", "blockline-atlas"},
+        "atlas-2": {"blockline-engine", "blockline-atlas"},
+        "atlas-3": {"blockline-engine", "blockline-atlas"},
+        "dead-letter": {"blockline-atlas"},
+    }
