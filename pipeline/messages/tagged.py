@@ -1,26 +1,50 @@
-"""What a map sends on, and the tags that edges of the pipeline route by.
+"""Where a message goes: the tags that the pipeline's edges carry as conditions."""
 
-A tag holds letters, digits and ``-`` only, so that it needs no quoting in a manifest.
-"""
-
+import base64
+import hashlib
 from typing import Final, NamedTuple
 
+from pipeline.core.limits import DEAD_LETTER_PAYLOAD_BYTES_MAX
+from pipeline.messages.envelopes import DeadLetter
+
 DEAD_TAG: Final = "dead"
-"""To the dead letter."""
 
 
 class Tagged(NamedTuple):
-    """Bytes of a message and the tag that says where it goes."""
+    """What a map hands on: bytes and the one tag whose edge they take."""
 
     payload: bytes
     tag: str
 
 
-def type_tag(block_type: str) -> str:
-    """The tag of a dispatch to the runner of this type."""
-    return f"type-{block_type}"
+def type_tag(task_type: str) -> str:
+    """The edge to the runner of a type."""
+    return f"type-{task_type}"
 
 
 def shard_tag(shard: int) -> str:
-    """The tag of an input of this shard."""
+    """The edge to a sink."""
     return f"shard-{shard}"
+
+
+def dead_letter(  # noqa: PLR0913  (one argument a member of the message)
+    payload: bytes,
+    *,
+    reason: str,
+    vertex: str,
+    at: int,
+    run_guid: str | None = None,
+    source_offset: str | None = None,
+) -> DeadLetter:
+    """The dead letter of ``payload``; ``reason`` is one sentence, without stack trace or secret."""
+    kept = payload[:DEAD_LETTER_PAYLOAD_BYTES_MAX]
+    return DeadLetter(
+        reason=reason,
+        vertex=vertex,
+        run_guid=run_guid,
+        payload_base64=base64.b64encode(kept).decode(),
+        payload_bytes=len(payload),
+        payload_sha256=hashlib.sha256(payload).hexdigest(),
+        source_offset=source_offset,
+        at=at,
+    )
