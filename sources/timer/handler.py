@@ -1,0 +1,121 @@
+"""Finds what is due, so that no lost event can leave a run behind; decides nothing."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from pipeline.core.clock import Clock
+from pipeline.core.ids import run_guid_of
+from pipeline.core.limits import COMMAND_OPEN_TICK_MS
+from pipeline.core.statuses import CommandStatus, ItemStatus, RunStatus
+from pipeline.messages.envelopes import Event, Operation
+from pipeline.store import types
+from pipeline.store.port import Entity, EntityStore, Filter, Query
+
+PAGE: Final = 500
+DUE_MAX: Final = 50_000
+"""Runs looked at in one poll; the rest are due at the next."""
+SWEEP_MS: Final = COMMAND_OPEN_TICK_MS
+"""How often open commands, living runs without a wake-up and decided inbox items are looked for."""
+_MINUTE_MS: Final = 60_000
+
+
+class TimerHandler:
+    """One replica; forgetful on purpose: an offset names the minute, so a restart repeats at most a minute's ticks."""
+
+    def __init__(self, store: EntityStore, clock: Clock) -> None:
+        """Only reads the store."""
+        self._store = store
+        self._clock = clock
+        self._swept_at: int | None = None
+        self._pending = 0
+
+    @property
+    def pending(self) -> int:
+        """Ticks found by the last poll; what the source reports as its backlog."""
+        return self._pending
+
+    async def poll(self) -> list[tuple[str, Event]]:
+        """What is due now, each with its offset (``<guid>:<wake-up or command or item>:<minute>``), each offset once.
+
+        Call it about once a second.
+
+        Raises:
+            StoreUnavailableError: the store can't be read; nothing is lost, the next call finds it again.
+        """
+        now = self._clock.now_ms()
+        found = [(run.guid, str(run.attributes.get(types.RUN_WAKE_AT, 0))) for run in await self._due_runs(now)]
+        # A clock that jumped back must not stop the sweeps until it has caught up.
+        if self._swept_at is None or not 0 <= now - self._swept_at < SWEEP_MS:
+            found += await self._sweep(now)
+            self._swept_at = now
+        ticks = _ticks(found, now)
+        self._pending = len(ticks)
+        return ticks
+
+    async def _due_runs(self, now: int) -> list[Entity]:
+        # gt 0: an unset wake-up reads as 0, and 0 means that the run is over.
+        due = (Filter(types.RUN_WAKE_AT, "gt", 0), Filter(types.RUN_WAKE_AT, "lte", now))
+        return await self._all(
+            Query(types.RUN, due, sort_by=types.RUN_WAKE_AT, limit=PAGE, attributes=(types.RUN_WAKE_AT,))
+        )
+
+    async def _sweep(self, now: int) -> list[tuple[str, str]]:
+        commands = await self._all(
+            Query(
+                types.COMMAND,
+                (
+                    Filter(types.COMMAND_STATUS, "eq", CommandStatus.OPEN),
+                    Filter(types.COMMAND_AT, "lte", now - COMMAND_OPEN_TICK_MS),
+                ),
+                sort_by=types.COMMAND_AT,
+                limit=PAGE,
+            )
+        )
+        items = await self._all(
+            Query(
+                types.ITEM,
+                (Filter(types.ITEM_STATUS, "eq", ItemStatus.OPEN), Filter(types.ITEM_ACTION, "not_null")),
+                limit=PAGE,
+            )
+        )
+        return [
+            *((run_guid_of(entity.qualified_name), entity.guid) for entity in (*commands, *items)),
+            *((run.guid, "none") for run in await self._runs_without_wake_up()),
+        ]
+
+    async def _runs_without_wake_up(self) -> list[Entity]:
+        """An absent status reads as PENDING, so the living are found by two searches."""
+        none = Filter(types.RUN_WAKE_AT, "lte", 0)
+        return [
+            *await self._all(Query(types.RUN, (Filter(types.RUN_STATUS, "is_null"), none), limit=PAGE)),
+            *await self._all(Query(types.RUN, (Filter(types.RUN_STATUS, "eq", RunStatus.PENDING), none), limit=PAGE)),
+        ]
+
+    async def _all(self, query: Query) -> list[Entity]:
+        """Every page: what is due in the last one is as due as what is in the first."""
+        found: list[Entity] = []
+        while len(found) < DUE_MAX:
+            page = await self._store.find(
+                Query(
+                    query.type_name,
+                    query.filters,
+                    sort_by=query.sort_by,
+                    limit=query.limit,
+                    offset=len(found),
+                    attributes=query.attributes,
+                )
+            )
+            found += page
+            if len(page) < query.limit:
+                break
+        return found
+
+
+def _ticks(found: Iterable[tuple[str, str]], now: int) -> list[tuple[str, Event]]:
+    offsets: dict[str, Event] = {}
+    for run_guid, what in found:
+        offset = f"{run_guid}:{what}:{now // _MINUTE_MS}"
+        offsets.setdefault(
+            offset, Event(entity="run", operation=Operation.TICK, guid=run_guid, run_guid=run_guid, at=now)
+        )
+    return list(offsets.items())
