@@ -1,0 +1,183 @@
+"""Reads what an event says and sends it on: tasks to their runners, everything else to the run's shard.
+
+Holds no state and asks nobody: what it returns is a function of the event, the installed types and the time (which
+only drops what is past its ``valid_until``), so a repeated event gives the same messages again.
+"""
+
+from collections.abc import Collection
+from typing import Any, Final
+
+from pipeline.core.errors import BlocklineError, ErrorName
+from pipeline.core.ids import shard_of
+from pipeline.core.limits import RESULT_BYTES_MAX
+from pipeline.core.statuses import RunStatus, TaskStatus
+from pipeline.machine.dispatches import dispatches
+from pipeline.machine.document import from_document
+from pipeline.machine.run import Run, parse_request
+from pipeline.machine.start import start
+from pipeline.messages.canonical import MalformedError
+from pipeline.messages.envelopes import (
+    CommandInput,
+    Dispatch,
+    ErrorInfo,
+    Event,
+    Look,
+    Message,
+    Operation,
+    Outcome,
+    Result,
+    Tick,
+    parse_event,
+)
+from pipeline.messages.seal import Seal, Sealed, TamperedError, is_signed
+from pipeline.messages.tagged import DEAD_TAG, Tagged, dead_letter, shard_tag, type_tag
+from pipeline.spec.expressions import Evaluator
+
+VERTEX: Final = "orchestrator"
+
+
+class OrchestratorHandler:
+    """Event in, tagged messages out; may be called concurrently and again for the same event."""
+
+    def __init__(self, seal: Seal, evaluator: Evaluator, *, known_types: Collection[str], shards: int) -> None:
+        """``known_types`` have a vertex: a tag that matches no edge would vanish without a sound."""
+        self._seal = seal
+        self._evaluator = evaluator
+        self._known_types = frozenset(known_types)
+        self._shards = shards
+
+    def handle(self, payload: bytes, now_ms: int) -> list[Tagged]:
+        """What follows from one event; a message nobody can act on becomes a dead letter. Never raises."""
+        try:
+            event = parse_event(payload)
+        except MalformedError as error:
+            return [self._dead(payload, str(error), None, now_ms)]
+        try:
+            return self._route(event, now_ms)
+        except BlocklineError as error:
+            reason = str(error)
+        except Exception as error:  # noqa: BLE001  (no message may stop the vertex; the letter keeps the message)
+            reason = f"the orchestrator failed on this event ({type(error).__name__})"
+        return [
+            self._dead(payload, reason, event.run_guid or None, now_ms),
+            *self._engine_failures(event, reason),
+        ]
+
+    def _route(self, event: Event, now_ms: int) -> list[Tagged]:
+        if not event.run_guid:
+            return []  # an item changed by a partial update doesn't say whose it is: the timer finds it
+        if event.operation is Operation.TICK:
+            return [self._to_shard(Tick(run_guid=event.run_guid, at=event.at))]
+        if event.entity == "command":
+            return self._command(event)
+        if event.entity == "item":
+            return [] if event.operation is Operation.CREATE else [self._look(event.run_guid, "item")]
+        return self._run(event, now_ms)
+
+    def _command(self, event: Event) -> list[Tagged]:
+        if event.command is None or event.qualified_name is None:
+            return []  # the shard's own verdict, or nothing anybody asked for
+        asked = CommandInput(
+            run_guid=event.run_guid,
+            command_guid=event.guid,
+            qualified_name=event.qualified_name,
+            command=event.command,
+        )
+        return [self._to_shard(asked)]
+
+    def _run(self, event: Event, now_ms: int) -> list[Tagged]:
+        if event.operation is Operation.DELETE:
+            return [self._look(event.run_guid, "event")]
+        try:
+            if event.document is not None:
+                return self._go_on(event.document, event.run_guid, now_ms)
+            if event.operation is Operation.CREATE and event.qualified_name is not None:
+                return self._begin(event, event.qualified_name, now_ms)
+        except TamperedError:
+            return [self._look(event.run_guid, "tampered")]
+        return [self._look(event.run_guid, "event")]
+
+    def _go_on(self, document: str, run_guid: str, now_ms: int) -> list[Tagged]:
+        body = self._seal.open(Sealed.DOCUMENT, run_guid, document)
+        if body["engine"]["status"] != RunStatus.PENDING:
+            return []
+        return self._dispatch(from_document(body, run_guid), now_ms)
+
+    def _begin(self, event: Event, qualified_name: str, now_ms: int) -> list[Tagged]:
+        if event.request is None or not is_signed(event.request):
+            return [self._look(event.run_guid, "admit")]
+        body = self._seal.open(Sealed.REQUEST, qualified_name, event.request)
+        run = start(parse_request(body, qualified_name), event.run_guid, self._evaluator).run
+        return self._dispatch(run, now_ms) or [self._look(event.run_guid, "start")]
+
+    def _dispatch(self, run: Run, now_ms: int) -> list[Tagged]:
+        sent: list[Tagged] = []
+        for message in dispatches(run, evaluator=self._evaluator, shards=self._shards):
+            if isinstance(message, Result):
+                sent.append(self._to_shard(message))
+            elif message.valid_until >= now_ms:
+                sent.append(self._to_runner(message))
+        return sent
+
+    def _to_runner(self, message: Dispatch) -> Tagged:
+        if message.type not in self._known_types:
+            return self._failed(message, ErrorName.ENGINE_NO_RUNNER, f"No runner for {message.type} is installed.")
+        payload = message.encode()
+        if len(payload) > RESULT_BYTES_MAX:
+            detail = f"The task's arguments take {len(payload)} bytes; {RESULT_BYTES_MAX} fit in a message."
+            return self._failed(message, ErrorName.ENGINE_TOO_LARGE, detail)
+        return Tagged(payload, type_tag(message.type))
+
+    def _failed(self, message: Dispatch, name: ErrorName, detail: str) -> Tagged:
+        return self._to_shard(
+            Result(
+                run_guid=message.run_guid,
+                task=message.task,
+                round=message.round,
+                attempt=message.attempt,
+                step=message.step,
+                outcome=Outcome.FAILED,
+                error=ErrorInfo(name=name, message=detail),
+                started_at=message.dispatched_at,
+                ended_at=message.dispatched_at,
+            )
+        )
+
+    def _engine_failures(self, event: Event, reason: str) -> list[Tagged]:
+        """Failures of the tasks that a document can't be dispatched for, so that its run says so and ends."""
+        if event.entity != "run" or event.document is None:
+            return []
+        try:
+            body = self._seal.open(Sealed.DOCUMENT, event.run_guid, event.document)
+            return [self._to_shard(result) for result in _stuck(body, event.run_guid, reason)]
+        except (TamperedError, KeyError, TypeError, ValueError):
+            return []  # the dead letter is all there is to say about it
+
+    def _look(self, run_guid: str, reason: Any) -> Tagged:
+        return self._to_shard(Look(run_guid=run_guid, reason=reason))
+
+    def _to_shard(self, message: Result | Look | Tick | CommandInput) -> Tagged:
+        return Tagged(message.encode(), shard_tag(shard_of(message.run_guid, self._shards)))
+
+    def _dead(self, payload: bytes, reason: str, run_guid: str | None, now_ms: int) -> Tagged:
+        letter: Message = dead_letter(payload, reason=reason, vertex=VERTEX, at=now_ms, run_guid=run_guid)
+        return Tagged(letter.encode(), DEAD_TAG)
+
+
+def _stuck(body: dict[str, Any], run_guid: str, reason: str) -> list[Result]:
+    revision = body["engine"]["revision"]
+    return [
+        Result(
+            run_guid=run_guid,
+            task=task["name"],
+            round=task["round"],
+            attempt=task["attempt"],
+            step=task["engine"]["step"],
+            outcome=Outcome.FAILED,
+            error=ErrorInfo(name=ErrorName.ENGINE_INTERNAL, message=reason),
+            started_at=task["engine"]["dispatched_at"],
+            ended_at=task["engine"]["dispatched_at"],
+        )
+        for task in body["dag"]["tasks"]
+        if task["status"] == TaskStatus.RUNNING and task["engine"].get("dispatched_revision") == revision
+    ]
