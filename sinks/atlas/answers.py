@@ -1,0 +1,48 @@
+"""What a sink says of each message, and whom it tells what it saw."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipeline.messages.envelopes import DeadLetter
+
+
+@dataclass(frozen=True, slots=True)
+class Ok:
+    """Done, or nothing to do: never give it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Nothing of it is certain: give it again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """Proven unprocessable: keep it as this dead letter."""
+
+    letter: DeadLetter
+
+
+Answer = Ok | Retry | Fallback
+
+
+class SinkObserver(Protocol):
+    """Metrics and alerts of one sink; calls are cheap and never raise."""
+
+    def inputs(self, count: int) -> None:
+        """So many messages were handed in."""
+        ...
+
+    def write_request(self) -> None:
+        """A bulk request was sent."""
+        ...
+
+    def runs_written(self, count: int) -> None:
+        """So many runs were written by one request."""
+        ...
+
+    def alert(self, kind: str, run_guid: str, detail: str) -> None:
+        """Something an operator should look at; ``kind`` is stable (``stale-document``, ``tampered``)."""
+        ...

@@ -1,0 +1,116 @@
+"""Many runs in one bulk request, each with everything that belongs to it, and who is to blame when it is refused."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from pipeline.core.clock import Clock
+from pipeline.core.limits import STORE_WRITE_TIMEOUT_S
+from pipeline.messages.envelopes import EntityWrite
+from pipeline.store.leases import SlotLease
+from pipeline.store.port import EntityStore, StoreRefusedError, StoreUnavailableError, StoreUnknownError
+from sinks.atlas.answers import SinkObserver
+
+BULK_ENTITIES_MAX: Final = 1_000
+"""Entities in one request; a piece larger than that goes alone."""
+UNKNOWN_WAIT_MARGIN_S: Final = 1.0
+"""Added to the write time-out, after which a write without an answer can't be carried out any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What must be written together or not at all: a run's state and the entities of the results it records.
+
+    ``touched`` names entities that don't belong to the run alone (type and qualified name).
+    """
+
+    run_guid: str
+    entities: tuple[EntityWrite, ...]
+    touched: frozenset[tuple[str, str]] = frozenset()
+
+
+class Fate(StrEnum):
+    """How the write of a piece ended."""
+
+    WRITTEN = "WRITTEN"
+    REFUSED = "REFUSED"
+    UNAVAILABLE = "UNAVAILABLE"
+    UNKNOWN = "UNKNOWN"
+    LEASE_LOST = "LEASE_LOST"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The end of one piece; ``reason`` is a sentence unless it was written."""
+
+    fate: Fate
+    reason: str = ""
+
+
+class BulkWriter:
+    """Writes pieces under a lease."""
+
+    def __init__(self, store: EntityStore, lease: SlotLease, clock: Clock, observer: SinkObserver) -> None:
+        """A request starts only with more than the write time-out left on ``lease``."""
+        self._store = store
+        self._lease = lease
+        self._clock = clock
+        self._observer = observer
+
+    async def write(self, pieces: Sequence[Piece]) -> dict[str, Written]:
+        """The fate of each piece by its run's guid; runs are different ones.
+
+        After an unknown outcome it has waited until the store can't carry that write out any more, and no further
+        piece was sent.
+        """
+        ends: dict[str, Written] = {}
+        for wave in waves(pieces):
+            await self._write_together(wave, ends)
+        return ends
+
+    async def _write_together(self, pieces: Sequence[Piece], ends: dict[str, Written]) -> None:
+        end = await self._send(pieces, ends)
+        if end.fate is Fate.REFUSED and len(pieces) > 1:
+            middle = len(pieces) // 2
+            await self._write_together(pieces[:middle], ends)
+            await self._write_together(pieces[middle:], ends)
+            return
+        ends.update((piece.run_guid, end) for piece in pieces)
+
+    async def _send(self, pieces: Sequence[Piece], ends: dict[str, Written]) -> Written:
+        lost = next((end for end in ends.values() if end.fate in {Fate.UNKNOWN, Fate.LEASE_LOST}), None)
+        if lost is not None:
+            # The caller starts again from what it reads; more writes would only make more that is unknown.
+            return Written(Fate.LEASE_LOST, lost.reason)
+        if self._lease.remaining_s() <= STORE_WRITE_TIMEOUT_S:
+            return Written(Fate.LEASE_LOST, "the lease of these slots ends too soon to write")
+        started_s = self._clock.monotonic_s()
+        self._observer.write_request()
+        try:
+            await self._store.upsert([entity for piece in pieces for entity in piece.entities])
+        except StoreRefusedError as error:
+            return Written(Fate.REFUSED, str(error))
+        except StoreUnavailableError as error:
+            return Written(Fate.UNAVAILABLE, str(error))
+        except StoreUnknownError as error:
+            passed_s = self._clock.monotonic_s() - started_s
+            await self._clock.sleep(max(0.0, STORE_WRITE_TIMEOUT_S - passed_s) + UNKNOWN_WAIT_MARGIN_S)
+            return Written(Fate.UNKNOWN, str(error))
+        self._observer.runs_written(len(pieces))
+        return Written(Fate.WRITTEN)
+
+
+def waves(pieces: Sequence[Piece]) -> list[list[Piece]]:
+    """The pieces in as few requests as possible: within one, no two touch the same shared entity."""
+    formed: list[tuple[list[Piece], set[tuple[str, str]]]] = []
+    for piece in pieces:
+        for members, touched in formed:
+            size = sum(len(member.entities) for member in members) + len(piece.entities)
+            if size <= BULK_ENTITIES_MAX and touched.isdisjoint(piece.touched):
+                members.append(piece)
+                touched.update(piece.touched)
+                break
+        else:
+            formed.append(([piece], set(piece.touched)))
+    return [members for members, _ in formed]
