@@ -33,11 +33,16 @@ class Product:
     """
 
     def __init__(
-        self, folder: Path, *, environment: dict[str, str] | None = None, arguments: tuple[str, ...] = ()
+        self,
+        folder: Path,
+        *,
+        environment: dict[str, str] | None = None,
+        arguments: tuple[str, ...] = (),
+        password: str = "admin-of-the-tests",  # noqa: S107  (of a product that lives as long as a test)
     ) -> None:
-        """``environment`` is added to this process' own; ``arguments`` to ``up``."""
+        """``environment`` is added to this process' own, ``arguments`` to ``up``; ``password`` is admin's."""
         self.folder = folder
-        self.password = "admin-of-the-tests"  # noqa: S105  (of a product that lives as long as a test)
+        self.password = password
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "up.log"
