@@ -1,0 +1,164 @@
+"""What moves through the plane and how it finds its way: data, their lineage, bounded buffers, edges by tag."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Final
+
+from pipeline.local.plane.manifest import EdgePlan
+
+DROP: Final = "U+005C__DROP__"
+"""Numaflow's tag for a message that goes nowhere."""
+_IDS = count(1)
+
+
+class Lineage:
+    """All that came of one source message; calls back once nothing of it is on its way any more.
+
+    Made with one holder, its maker.
+    """
+
+    __slots__ = ("_held", "_on_done")
+
+    def __init__(self, on_done: Callable[[], None]) -> None:
+        """``on_done`` is called exactly once."""
+        self._held = 1
+        self._on_done = on_done
+
+    def hold(self) -> None:
+        """One more message belongs to it."""
+        self._held += 1
+
+    def release(self) -> None:
+        """One of them has arrived, or was dropped."""
+        self._held -= 1
+        if self._held == 0:
+            self._on_done()
+
+
+@dataclass(slots=True, eq=False)
+class Datum:
+    """A message on an edge, in the wire's own types; ``id`` is unique in this process."""
+
+    value: bytes
+    keys: Sequence[str]
+    event_time: Any
+    headers: Any
+    metadata: Any
+    lineage: Lineage
+    id: str = field(default_factory=lambda: str(next(_IDS)))
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a vertex did since the plane was started."""
+
+    processed: int = 0
+    retries: int = 0
+    fallbacks: int = 0
+    dropped: int = 0
+    unrouted: int = 0
+    discarded: int = 0
+    duplicates: int = 0
+    restarts: int = 0
+
+
+def is_taken(edge: EdgePlan, tags: Iterable[str]) -> bool:
+    """Whether a message with these tags takes the edge.
+
+    Numaflow's ``should_forward``: without conditions everything does; OR: one of the values is a tag; AND: all of
+    them are; NOT: none is. No tags are like any other set of tags.
+    """
+    present = set(tags)
+    match edge.operator:
+        case None:
+            return True
+        case "or":
+            return bool(edge.values & present)
+        case "and":
+            return edge.values <= present
+        case "not":
+            return not edge.values & present
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Where a message can go: the buffer of the next vertex, and what happens when that is full."""
+
+    plan: EdgePlan
+    buffer: asyncio.Queue[Datum]
+
+
+class Outlet:
+    """The edges that leave a vertex.
+
+    ``emit`` never waits: what finds its buffer full waits here (or is discarded, where the edge says so), and the
+    vertex takes nothing new while :meth:`is_blocked`. So one full edge stalls its siblings, as in Numaflow.
+    """
+
+    def __init__(self, edges: Sequence[Edge], counters: Counters) -> None:
+        """No task is started; ``run`` is the task."""
+        self._edges = edges
+        self._counters = counters
+        self._routes: dict[tuple[str, ...], tuple[Edge, ...]] = {}
+        self._waiting: deque[tuple[Edge, Datum]] = deque()
+        self._arrived = asyncio.Event()
+        self._cleared = asyncio.Event()
+        self._cleared.set()
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether something waits for a full buffer."""
+        return bool(self._waiting)
+
+    def waiting(self) -> int:
+        """Messages that wait for a full buffer."""
+        return len(self._waiting)
+
+    async def cleared(self) -> None:
+        """Until nothing waits."""
+        await self._cleared.wait()
+
+    def emit(self, datum: Datum, tags: tuple[str, ...]) -> None:
+        """Put a copy on every edge that takes the tags; each copy holds the lineage."""
+        if DROP in tags:
+            self._counters.dropped += 1
+            return
+        edges = self._route(tags)
+        if not edges:
+            self._counters.unrouted += 1
+        for edge in edges:
+            self._put(edge, datum)
+
+    def _route(self, tags: tuple[str, ...]) -> tuple[Edge, ...]:
+        edges = self._routes.get(tags)
+        if edges is None:
+            edges = tuple(edge for edge in self._edges if is_taken(edge.plan, tags))
+            if len(self._routes) < 10_000:  # noqa: PLR2004  (tags are few; a bound all the same)
+                self._routes[tags] = edges
+        return edges
+
+    def _put(self, edge: Edge, datum: Datum) -> None:
+        if not edge.buffer.full():
+            datum.lineage.hold()
+            edge.buffer.put_nowait(datum)
+        elif edge.plan.is_discarding:
+            self._counters.discarded += 1
+        else:
+            datum.lineage.hold()
+            self._waiting.append((edge, datum))
+            self._cleared.clear()
+            self._arrived.set()
+
+    async def run(self) -> None:
+        """Move what waits, for the life of the vertex."""
+        while True:
+            await self._arrived.wait()
+            while self._waiting:
+                edge, datum = self._waiting[0]
+                await edge.buffer.put(datum)
+                self._waiting.popleft()
+            self._arrived.clear()
+            self._cleared.set()

@@ -1,0 +1,203 @@
+"""The plane itself: reads the manifest, wires the vertices, runs and stops them."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pipeline.core.clock import Clock
+from pipeline.core.errors import BlocklineError
+from pipeline.local.plane.flow import Counters, Datum, Edge, Outlet
+from pipeline.local.plane.manifest import Plan, VertexPlan, read_plan
+from pipeline.local.plane.map_vertex import MapVertex
+from pipeline.local.plane.serving import CancelledFilter, ServerFactory, VertexServer
+from pipeline.local.plane.sink_vertex import SinkVertex
+from pipeline.local.plane.source_vertex import SourceVertex
+from pipeline.local.plane.vertex import Equipment, Runnable
+from pipeline.topology.model import Kind
+
+_LOG = logging.getLogger(__name__)
+_VERTICES: Final[Mapping[Kind, Callable[[Equipment], Runnable]]] = {
+    Kind.SOURCE: SourceVertex,
+    Kind.MAP: MapVertex,
+    Kind.SINK: SinkVertex,
+}
+
+
+class MissingServerError(BlocklineError):
+    """The manifest has a vertex (or a fallback) for which no server was handed in, or the other way round."""
+
+
+@dataclass(frozen=True, slots=True)
+class VertexStatus:
+    """A vertex since the start: ``buffered`` and ``in_flight`` are as of now, the others only grow.
+
+    ``dropped`` by the handler's own wish, ``unrouted`` since no edge took the tags, ``discarded`` at a full edge,
+    ``duplicates`` are offsets a source gave twice.
+    """
+
+    name: str
+    kind: Kind
+    is_up: bool
+    buffered: int
+    in_flight: int
+    processed: int
+    retries: int
+    fallbacks: int
+    dropped: int
+    unrouted: int
+    discarded: int
+    duplicates: int
+    restarts: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Wired:
+    plan: VertexPlan
+    equipment: Equipment
+    vertex: Runnable
+
+
+def fallback_of(vertex: str) -> str:
+    """The key in ``servers`` of a sink's fallback."""
+    return f"{vertex}/fallback"
+
+
+class LocalPlane:
+    """Executes one Pipeline manifest with the servers handed in, all in the running event loop."""
+
+    def __init__(self, manifest: str, servers: Mapping[str, ServerFactory], clock: Clock, run_dir: Path) -> None:
+        """``servers``: a factory a vertex, by its name, and one under :func:`fallback_of` for a sink with a fallback.
+        ``run_dir``: an existing folder with a short path, for the sockets.
+
+        Raises:
+            ManifestError: the plane can't do what the manifest says.
+            MissingServerError: vertices and servers don't match.
+        """
+        self._plan = read_plan(manifest)
+        _check_servers(self._plan, servers)
+        self._clock = clock
+        self._filter = CancelledFilter()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._wired = _wire(self._plan, servers, clock, run_dir)
+
+    async def start(self) -> None:
+        """Start every vertex; returns when all servers listen. Once only: a stopped plane stays stopped.
+
+        Raises:
+            WrongServerError: a factory's server isn't what the manifest asks for; nothing runs any more then.
+        """
+        self._filter.install()
+        for wired in self._wired:
+            self._tasks.append(asyncio.create_task(wired.equipment.outlet.run(), name=f"outlet {wired.plan.name}"))
+            self._tasks.append(asyncio.create_task(wired.vertex.run(), name=f"vertex {wired.plan.name}"))
+        up = asyncio.create_task(self._are_up())
+        failed = asyncio.create_task(self.watch())
+        try:
+            await asyncio.wait((up, failed), return_when=asyncio.FIRST_COMPLETED)
+            if failed.done():
+                await self.stop()
+                failed.result()
+        finally:
+            up.cancel()
+            failed.cancel()
+
+    async def _are_up(self) -> None:
+        for wired in self._wired:
+            await wired.equipment.server.has_been_up.wait()
+            if wired.equipment.fallback:
+                await wired.equipment.fallback.has_been_up.wait()
+
+    async def watch(self) -> None:
+        """Until the plane is stopped.
+
+        Raises:
+            Exception: a vertex ended by itself, which only a mistake (of the plane, a factory or a sink without
+                fallback) can bring about; what it raised. The plane isn't whole any more then: stop it.
+        """
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            if not task.cancelled() and (error := task.exception()):
+                _LOG.error("%s ended: %s", task.get_name(), error)
+                raise error
+
+    async def stop(self) -> None:
+        """End all vertices and their servers now; what isn't acked comes again next time. May be called twice."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for wired in self._wired:
+            await wired.equipment.server.close()
+            if wired.equipment.fallback:
+                await wired.equipment.fallback.close()
+        self._filter.remove()
+
+    def status(self) -> dict[str, VertexStatus]:
+        """Every vertex by name, in the manifest's order."""
+        return {wired.plan.name: _status(wired) for wired in self._wired}
+
+
+def _check_servers(plan: Plan, servers: Mapping[str, ServerFactory]) -> None:
+    needed = {vertex.name for vertex in plan.vertices}
+    needed |= {fallback_of(vertex.name) for vertex in plan.vertices if vertex.has_fallback}
+    missing, extra = sorted(needed - servers.keys()), sorted(servers.keys() - needed)
+    if missing:
+        raise MissingServerError(f"no server was handed in for {', '.join(missing)}")
+    if extra:
+        raise MissingServerError(f"the manifest has no vertex for {', '.join(extra)}")
+
+
+def _wire(plan: Plan, servers: Mapping[str, ServerFactory], clock: Clock, run_dir: Path) -> list[_Wired]:
+    buffers: dict[str, asyncio.Queue[Datum]] = {
+        vertex.name: asyncio.Queue(vertex.buffer_messages_max) for vertex in plan.vertices
+    }
+    return [_wire_vertex(plan, vertex, buffers, servers, clock, run_dir) for vertex in plan.vertices]
+
+
+def _wire_vertex(  # noqa: PLR0917  (what a vertex is wired from)
+    plan: Plan,
+    vertex: VertexPlan,
+    buffers: Mapping[str, asyncio.Queue[Datum]],
+    servers: Mapping[str, ServerFactory],
+    clock: Clock,
+    run_dir: Path,
+) -> _Wired:
+    counters = Counters()
+    edges = [Edge(edge, buffers[edge.to_vertex]) for edge in plan.edges if edge.from_vertex == vertex.name]
+
+    def server(name: str, kind: Kind, factory: ServerFactory) -> VertexServer:
+        return VertexServer(name, kind, factory, directory=run_dir, clock=clock, counters=counters)
+
+    equipment = Equipment(
+        plan=vertex,
+        buffer=buffers[vertex.name],
+        server=server(vertex.name, vertex.kind, servers[vertex.name]),
+        outlet=Outlet(edges, counters),
+        counters=counters,
+        clock=clock,
+        fallback=server(f"{vertex.name}-fb", Kind.SINK, servers[fallback_of(vertex.name)])
+        if vertex.has_fallback
+        else None,
+    )
+    return _Wired(vertex, equipment, _VERTICES[vertex.kind](equipment))
+
+
+def _status(wired: _Wired) -> VertexStatus:
+    counters, equipment = wired.equipment.counters, wired.equipment
+    return VertexStatus(
+        name=wired.plan.name,
+        kind=wired.plan.kind,
+        is_up=equipment.server.is_up and (equipment.fallback is None or equipment.fallback.is_up),
+        buffered=equipment.buffer.qsize(),
+        in_flight=wired.vertex.in_flight(),
+        processed=counters.processed,
+        retries=counters.retries,
+        fallbacks=counters.fallbacks,
+        dropped=counters.dropped,
+        unrouted=counters.unrouted,
+        discarded=counters.discarded,
+        duplicates=counters.duplicates,
+        restarts=counters.restarts,
+    )

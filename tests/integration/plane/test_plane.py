@@ -1,0 +1,438 @@
+"""The plane over real pynumaflow servers: routes, acks, retries, crashes, back pressure."""
+
+import asyncio
+import gc
+import os
+from collections import Counter
+
+import pytest
+from pynumaflow.mapper import Message
+from pynumaflow.sinker import Response
+
+from pipeline.local.plane.manifest import ManifestError
+from pipeline.local.plane.plane import LocalPlane, MissingServerError, fallback_of
+from pipeline.local.plane.serving import WrongServerError
+from pipeline.process.clock import SystemClock
+from tests.integration.plane.small import (
+    Log,
+    Written,
+    edge,
+    manifest,
+    mapping,
+    numbered,
+    running,
+    tagged,
+    until,
+    vertex,
+)
+
+STRAIGHT = manifest(
+    [vertex("in", "source"), vertex("work", "map"), vertex("out", "sink")], [edge("in", "work"), edge("work", "out")]
+)
+
+
+def test_everything_arrives_and_is_acked() -> None:
+    async def story() -> None:
+        log, out = Log(numbered(500)), Written()
+        async with running(STRAIGHT, {"in": log.factory(), "work": tagged("x"), "out": out.factory()}) as plane:
+            await until(lambda: log.is_done)
+            assert Counter(out.kept) == Counter(log.payloads)
+            assert max(map(len, out.batches)) > 1
+            status = plane.status()
+            assert [status[name].processed for name in ("in", "work", "out")] == [500, 500, 500]
+            assert all(vertex.is_up and vertex.restarts == vertex.retries == 0 for vertex in status.values())
+            assert all(vertex.in_flight == vertex.buffered == 0 for vertex in status.values())
+
+    asyncio.run(story())
+
+
+def test_tags_choose_edges_and_several_results_fan_out() -> None:
+    async def answer(payload: bytes) -> list[Message]:
+        return {
+            b"both": [Message(b"1", tags=["a", "b"])],
+            b"two": [Message(b"2a", tags=["a"]), Message(b"2b", tags=["b"])],
+            b"none": [Message(b"3", tags=["c"])],
+            b"bare": [Message(b"4")],
+            b"drop": [Message.to_drop()],
+            b"nothing": [],
+        }[payload]
+
+    async def story() -> None:
+        log = Log([b"both", b"two", b"none", b"bare", b"drop", b"nothing"])
+        sinks = {name: Written() for name in ("or-a", "or-b", "and-ab", "not-a")}
+        text = manifest(
+            [vertex("in", "source"), vertex("work", "map"), *(vertex(name, "sink") for name in sinks)],
+            [
+                edge("in", "work"),
+                edge("work", "or-a", "a"),
+                edge("work", "or-b", "b"),
+                edge("work", "and-ab", "a", "b", operator="and"),
+                edge("work", "not-a", "a", "z", operator="not"),
+            ],
+        )
+        servers = {"in": log.factory(), "work": mapping(answer)} | {n: sink.factory() for n, sink in sinks.items()}
+        async with running(text, servers) as plane:
+            await until(lambda: log.is_done)
+            assert {name: sorted(sink.kept) for name, sink in sinks.items()} == {
+                "or-a": [b"1", b"2a"],
+                "or-b": [b"1", b"2b"],
+                "and-ab": [b"1"],
+                "not-a": [b"2b", b"3", b"4"],
+            }
+            assert plane.status()["work"].dropped == 1
+
+    asyncio.run(story())
+
+
+def test_a_tag_that_no_edge_takes_is_counted_and_acked() -> None:
+    async def story() -> None:
+        log, out = Log(numbered(3)), Written()
+        text = manifest(
+            [vertex("in", "source"), vertex("work", "map"), vertex("out", "sink")],
+            [edge("in", "work"), edge("work", "out", "a")],
+        )
+        async with running(text, {"in": log.factory(), "work": tagged("b"), "out": out.factory()}) as plane:
+            await until(lambda: log.is_done)
+            assert plane.status()["work"].unrouted == 3
+            assert not out.kept
+
+    asyncio.run(story())
+
+
+def test_a_message_is_acked_after_it_reached_the_sink_and_not_before() -> None:
+    async def story() -> None:
+        log, is_open = Log(numbered(3)), False
+        out = Written(
+            lambda at, value: Response.as_success(at) if is_open or value != b"m1" else Response.as_failure(at, "no")
+        )
+        async with running(STRAIGHT, {"in": log.factory(), "work": tagged("x"), "out": out.factory()}) as plane:
+            await until(lambda: plane.status()["out"].retries > 3)
+            await until(lambda: sorted(log.acked) == [0, 2])
+            is_open = True
+            await until(lambda: log.is_done)
+            assert sorted(out.kept) == [b"m0", b"m1", b"m2"]
+            assert out.batches.count([b"m1"]) > 3, "only what failed is tried again"
+
+    asyncio.run(story())
+
+
+def test_a_slow_message_holds_back_nobody() -> None:
+    async def story() -> None:
+        gate = asyncio.Event()
+
+        async def answer(payload: bytes) -> list[Message]:
+            if payload == b"m0":
+                await gate.wait()
+            return [Message(payload)]
+
+        log, out = Log(numbered(300)), Written()
+        async with running(STRAIGHT, {"in": log.factory(), "work": mapping(answer), "out": out.factory()}):
+            await until(lambda: len(log.acked) == 299)
+            assert 0 not in log.acked
+            gate.set()
+            await until(lambda: log.is_done)
+
+    asyncio.run(story())
+
+
+def test_what_the_sink_gives_up_goes_to_its_fallback() -> None:
+    async def story() -> None:
+        log, dead = Log(numbered(10)), Written()
+        out = Written(lambda at, value: Response.as_fallback(at) if value == b"m3" else Response.as_success(at))
+        sink = vertex("out", "sink")
+        sink["sink"]["fallback"] = {"udsink": {"container": {}}}
+        text = manifest([vertex("in", "source"), sink], [edge("in", "out")])
+        servers = {"in": log.factory(), "out": out.factory(), fallback_of("out"): dead.factory()}
+        async with running(text, servers) as plane:
+            await until(lambda: log.is_done)
+            assert dead.kept == [b"m3"]
+            assert len(out.kept) == 9
+            assert plane.status()["out"].fallbacks == 1
+
+    asyncio.run(story())
+
+
+def test_a_fallback_that_fails_is_tried_for_ever_too() -> None:
+    async def story() -> None:
+        log, is_open = Log(numbered(1)), False
+        out = Written(lambda at, _: Response.as_fallback(at))
+        dead = Written(lambda at, _: Response.as_success(at) if is_open else Response.as_failure(at, "away"))
+        sink = vertex("out", "sink")
+        sink["sink"]["fallback"] = {"udsink": {"container": {}}}
+        text = manifest([vertex("in", "source"), sink], [edge("in", "out")])
+        servers = {"in": log.factory(), "out": out.factory(), fallback_of("out"): dead.factory()}
+        async with running(text, servers):
+            await until(lambda: len(dead.batches) > 3)
+            assert not log.acked
+            is_open = True
+            await until(lambda: log.is_done)
+            assert len(out.batches) == 1
+
+    asyncio.run(story())
+
+
+def test_a_map_that_dies_starts_again_and_nothing_is_lost() -> None:
+    crashes = 0
+
+    async def answer(payload: bytes) -> list[Message]:
+        nonlocal crashes
+        if payload in {b"m7", b"m50"} and crashes < 3:
+            crashes += 1
+            raise RuntimeError("a poison message")
+        return [Message(payload)]
+
+    async def story() -> None:
+        log, out = Log(numbered(100)), Written()
+        async with running(STRAIGHT, {"in": log.factory(), "work": mapping(answer), "out": out.factory()}) as plane:
+            await until(lambda: log.is_done)
+            assert set(out.kept) == set(log.payloads)
+            status = plane.status()
+            assert status["work"].restarts >= 2
+            assert status["in"].restarts == status["out"].restarts == 0
+            assert status["work"].is_up
+
+    asyncio.run(story())
+
+
+def test_a_sink_that_dies_starts_again_and_nothing_is_lost() -> None:
+    crashes = 0
+
+    def answer(datum_id: str, value: bytes) -> Response:
+        nonlocal crashes
+        if value == b"m7" and crashes < 2:
+            crashes += 1
+            raise RuntimeError("a bug")
+        return Response.as_success(datum_id)
+
+    async def story() -> None:
+        log, out = Log(numbered(100)), Written(answer)
+        async with running(STRAIGHT, {"in": log.factory(), "work": tagged(), "out": out.factory()}) as plane:
+            await until(lambda: log.is_done)
+            assert set(out.kept) == set(log.payloads)
+            assert plane.status()["out"].restarts == 2
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("where", ["read_handler", "ack_handler"])
+def test_a_source_that_dies_is_made_anew_and_nothing_is_lost_or_repeated(where: str) -> None:
+    async def story() -> None:
+        log, out = Log(numbered(100)), Written()
+        make = log.factory()
+
+        def factory(path: str) -> object:
+            server = make(path)
+            if log.readers < 3:
+
+                async def crash(*_: object) -> None:
+                    if len(out.kept) > 20:
+                        raise RuntimeError("a broken connection")
+                    await getattr(type(server.sourcer_instance), where)(server.sourcer_instance, *_)
+
+                setattr(server.servicer, f"_AsyncSourceServicer__source_{where}", crash)
+            return server
+
+        async with running(STRAIGHT, {"in": factory, "work": tagged(), "out": out.factory()}) as plane:
+            await until(lambda: log.is_done)
+            assert log.readers == 3
+            assert Counter(out.kept) == Counter(log.payloads)
+            assert plane.status()["in"].restarts == 2
+
+    asyncio.run(story())
+
+
+def test_a_full_buffer_holds_the_source_back() -> None:
+    async def story() -> None:
+        gate = asyncio.Event()
+
+        async def answer(payload: bytes) -> list[Message]:
+            await gate.wait()
+            return [Message(payload)]
+
+        log, out = Log(numbered(400)), Written()
+        text = manifest(
+            [
+                vertex("in", "source", limits={"readBatchSize": 20, "concurrency": 50}),
+                vertex("work", "map", limits={"concurrency": 4, "bufferMaxLength": 10}),
+                vertex("out", "sink"),
+            ],
+            [edge("in", "work"), edge("work", "out")],
+        )
+        async with running(text, {"in": log.factory(), "work": mapping(answer), "out": out.factory()}) as plane:
+            await until(lambda: plane.status()["work"].buffered == 8)
+            await until(lambda: plane.status()["work"].in_flight == 4)
+            assert plane.status()["in"].processed <= 50
+            gate.set()
+            await until(lambda: log.is_done)
+            assert len(out.kept) == 400
+            assert plane.status()["work"].discarded == plane.status()["in"].discarded == 0
+
+    asyncio.run(story())
+
+
+def test_a_dead_runner_with_a_discarding_edge_stalls_no_sibling() -> None:
+    async def story() -> None:
+        gate = asyncio.Event()
+
+        async def route(payload: bytes) -> list[Message]:
+            return [Message(payload, tags=["slow" if int(payload[1:]) % 2 else "quick"])]
+
+        async def stuck(payload: bytes) -> list[Message]:
+            await gate.wait()
+            return [Message(payload)]
+
+        log, out = Log(numbered(400)), Written()
+        text = manifest(
+            [
+                vertex("in", "source"),
+                vertex("route", "map"),
+                vertex("slow", "map", limits={"concurrency": 2, "bufferMaxLength": 10}),
+                vertex("quick", "map"),
+                vertex("out", "sink"),
+            ],
+            [
+                edge("in", "route"),
+                edge("route", "slow", "slow", on_full="discardLatest"),
+                edge("route", "quick", "quick"),
+                edge("slow", "out"),
+                edge("quick", "out"),
+            ],
+        )
+        servers = {
+            "in": log.factory(),
+            "route": mapping(route),
+            "slow": mapping(stuck),
+            "quick": tagged(),
+            "out": out.factory(),
+        }
+        async with running(text, servers) as plane:
+            await until(lambda: len(out.kept) == 200)
+            await until(lambda: plane.status()["route"].processed == 400)
+            discarded = plane.status()["route"].discarded
+            assert discarded > 150
+            await until(lambda: len(log.acked) == 200 + discarded)
+            gate.set()
+            await until(lambda: log.is_done)
+            assert len(out.kept) == 400 - discarded
+
+    asyncio.run(story())
+
+
+def test_a_map_works_on_as_many_messages_as_the_manifest_says() -> None:
+    async def story() -> None:
+        at_once, most = 0, 0
+
+        async def answer(payload: bytes) -> list[Message]:
+            nonlocal at_once, most
+            at_once += 1
+            most = max(most, at_once)
+            await asyncio.sleep(0.002)
+            at_once -= 1
+            return [Message(payload)]
+
+        log, out = Log(numbered(100)), Written()
+        text = manifest(
+            [vertex("in", "source"), vertex("work", "map", limits={"concurrency": 7}), vertex("out", "sink")],
+            [edge("in", "work"), edge("work", "out")],
+        )
+        async with running(text, {"in": log.factory(), "work": mapping(answer), "out": out.factory()}):
+            await until(lambda: log.is_done)
+        assert most == 7
+
+    asyncio.run(story())
+
+
+def test_what_was_not_acked_comes_again_after_a_stop() -> None:
+    async def story() -> None:
+        async def never(payload: bytes) -> list[Message]:
+            if int(payload[1:]) >= 50:
+                await asyncio.Event().wait()
+            return [Message(payload)]
+
+        log, out = Log(numbered(100)), Written()
+        async with running(STRAIGHT, {"in": log.factory(), "work": mapping(never), "out": out.factory()}):
+            await until(lambda: len(log.acked) == 50)
+        async with running(STRAIGHT, {"in": log.factory(), "work": tagged(), "out": out.factory()}):
+            await until(lambda: log.is_done)
+        assert Counter(out.kept) == Counter(log.payloads)
+
+    asyncio.run(story())
+
+
+def test_without_read_ahead_one_batch_is_in_flight() -> None:
+    async def story() -> None:
+        gate = asyncio.Event()
+
+        async def answer(payload: bytes) -> list[Message]:
+            await gate.wait()
+            return [Message(payload)]
+
+        log, out = Log(numbered(30)), Written()
+        source = vertex("in", "source", limits={"readBatchSize": 10})
+        del source["containerTemplate"]
+        text = manifest(
+            [source, vertex("work", "map"), vertex("out", "sink")], [edge("in", "work"), edge("work", "out")]
+        )
+        async with running(text, {"in": log.factory(), "work": mapping(answer), "out": out.factory()}) as plane:
+            await until(lambda: plane.status()["work"].in_flight == 10)
+            assert plane.status()["in"].processed == 10
+            gate.set()
+            await until(lambda: log.is_done)
+
+    asyncio.run(story())
+
+
+def test_a_stop_leaves_no_task_socket_or_file_behind(caplog: pytest.LogCaptureFixture) -> None:
+    async def life() -> None:
+        async def answer(payload: bytes) -> list[Message]:
+            if payload == b"m0":
+                await asyncio.Event().wait()
+            return [Message(payload)]
+
+        log, out = Log(numbered(20)), Written()
+        async with running(STRAIGHT, {"in": log.factory(), "work": mapping(answer), "out": out.factory()}):
+            await until(lambda: len(log.acked) == 19)
+        mine = asyncio.current_task()
+        await until(lambda: asyncio.all_tasks() == {mine})
+
+    def descriptors() -> int:
+        gc.collect()
+        return len(os.listdir("/proc/self/fd"))
+
+    async def lives(count: int) -> None:
+        for _ in range(count):
+            await life()
+
+    async def story() -> None:
+        await lives(2)  # gRPC keeps what its first use made
+        before = descriptors()
+        await lives(5)
+        assert descriptors() <= before
+
+    asyncio.run(story())
+    assert not [record for record in caplog.records if record.levelname == "CRITICAL"], "stopping isn't an error"
+
+
+def test_servers_and_vertices_have_to_match() -> None:
+    def plane(**servers: object) -> LocalPlane:
+        return LocalPlane(STRAIGHT, servers, SystemClock(), tmp)  # type: ignore[arg-type]  # wrong on purpose
+
+    from pathlib import Path  # noqa: PLC0415  (used here only)
+
+    tmp = Path()
+    with pytest.raises(MissingServerError, match="out, work"):
+        plane(**{"in": tagged()})
+    with pytest.raises(MissingServerError, match="other"):
+        plane(**{"in": tagged(), "work": tagged(), "out": tagged(), "other": tagged()})
+    with pytest.raises(ManifestError):
+        LocalPlane("kind: Pipeline", {}, SystemClock(), tmp)
+
+
+def test_a_server_of_another_kind_stops_the_start() -> None:
+    async def story() -> None:
+        servers = {"in": Log().factory(), "work": Written().factory(), "out": Written().factory()}
+        with pytest.raises(WrongServerError, match="work"):
+            async with running(STRAIGHT, servers):
+                raise AssertionError("it should not have started")
+
+    asyncio.run(story())
