@@ -6,12 +6,17 @@ A block imports this module and ``pipeline.core`` only.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue, RootModel
+from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import PydanticCustomError
 
 from pipeline.core.errors import ErrorName
 from pipeline.core.ids import EffectKey
+
+NOT_AVAILABLE: Final = "not_available"
+"""Type of the validation error of :data:`NotYet` and :func:`available`."""
 
 
 class Arguments(BaseModel):
@@ -26,8 +31,43 @@ class Output(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class ValueOutput(RootModel[JsonValue]):
+    """An output that is any JSON value, as it stands."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+def _not_yet(value: Any) -> Any:
+    if value is None or value is False:
+        return value
+    raise PydanticCustomError(NOT_AVAILABLE, "isn't available in this version")
+
+
+NotYet = Annotated[JsonValue, BeforeValidator(_not_yet), SkipJsonSchema()]
+"""An argument that the language has and this version of the block hasn't: left out of forms, refused when it is set."""
+
+
+def available(*values: str) -> BeforeValidator:
+    """Only these values of an argument are there in this version; the sentence names them."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, str) and value not in values:
+            raise PydanticCustomError(
+                NOT_AVAILABLE,
+                "isn't available in this version with another value than {values}",
+                {"values": _or(values)},
+            )
+        return value
+
+    return BeforeValidator(check)
+
+
+def _or(values: tuple[str, ...]) -> str:
+    return " or ".join(values)
+
+
 A = TypeVar("A", bound=Arguments)
-O = TypeVar("O", bound=Output)  # noqa: E741  (the pair reads A, O)
+O = TypeVar("O", bound=BaseModel)  # noqa: E741  (the pair reads A, O)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +160,13 @@ class Runner(ABC, Generic[A, O]):
     """Makes attempts of one type of task.
 
     One instance serves a whole vertex; ``run`` may be called concurrently, and again for an attempt whose result
-    was lost. What it needs (mail, directory) is handed to its constructor.
+    was lost. What it needs is handed to its constructor by keyword, under the names that ``needs`` of its manifest
+    lists (``mailer``, ``directory``).
     """
 
     arguments_type: ClassVar[type[Arguments]]
-    output_type: ClassVar[type[Output]]
+    output_type: ClassVar[type[BaseModel]]
+    """An :class:`Output`, or :class:`ValueOutput`."""
 
     @abstractmethod
     async def run(self, arguments: A, attempt: Attempt) -> Succeeded[O] | Failed | Waiting:

@@ -20,6 +20,8 @@ EXPRESSION_CHARS_MAX: Final = 4 * 1024
 INPUT_BYTES_MAX: Final = 64 * 1024
 JSON_DEPTH_MAX: Final = 64
 OUTPUT_INLINE_BYTES_MAX: Final = 4 * 1024
+STATE_BYTES_MAX: Final = 32 * 1024
+"""What a WAITING task keeps in the document; a hundred approvers with their addresses fit."""
 OUTPUT_ENTITY_BYTES_MAX: Final = 768 * 1024
 RESULT_BYTES_MAX: Final = 1024 * 1024
 """A message on an edge; above it Numaflow 1.8.3 retries for ever and blocks the vertex."""

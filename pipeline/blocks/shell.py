@@ -1,0 +1,237 @@
+"""One dispatch in, one result out: everything around a block's ``run`` that is the same for all blocks.
+
+It awaits nothing but the runner and the port :class:`TimeLimit`, so the simulator drives this very code with a
+scheduler of its own.
+"""
+
+import logging
+from collections.abc import Coroutine
+from typing import Any, Final, Protocol, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from pipeline.blocks.contract import Arguments, Attempt, EntityIntent, Failed, Runner, Succeeded, Waiting
+from pipeline.blocks.manifest import Manifest
+from pipeline.blocks.sentences import findings
+from pipeline.core.clock import Clock
+from pipeline.core.errors import BlocklineError, ErrorName
+from pipeline.core.limits import (
+    CLOCK_SKEW_MAX_MS,
+    ENTITIES_A_RESULT_MAX,
+    ERROR_MESSAGE_CHARS_MAX,
+    OUTPUT_INLINE_BYTES_MAX,
+    RESULT_BYTES_MAX,
+    STATE_BYTES_MAX,
+)
+from pipeline.messages.canonical import MalformedError, encode
+from pipeline.messages.envelopes import Dispatch, EntityWrite, ErrorInfo, Outcome, Result, parse_dispatch
+from pipeline.messages.tagged import DEAD_TAG, Tagged, dead_letter, shard_tag
+
+T = TypeVar("T")
+Answer = Succeeded[BaseModel] | Failed | Waiting
+_LOG: Final = logging.getLogger("blockline.runner")
+
+
+class OverTimeError(Exception):
+    """The work was cancelled, since it took longer than it may."""
+
+
+class TimeLimit(Protocol):
+    """Port to whatever can end work that takes too long."""
+
+    async def within(self, work: Coroutine[Any, Any, T], timeout_s: float) -> T:
+        """The work's own result or error.
+
+        Raises:
+            OverTimeError: it took longer than ``timeout_s``, and was cancelled.
+        """
+        ...
+
+
+class NoTimeLimit:
+    """Waits for as long as it takes; for worlds that have a time-out of their own."""
+
+    async def within(self, work: Coroutine[Any, Any, T], timeout_s: float) -> T:  # noqa: ARG002  (the port's)
+        """See :class:`TimeLimit`."""
+        return await work
+
+
+class RunnerShell:
+    """Makes the attempts of one type of block in a vertex; ``handle`` may be called concurrently."""
+
+    def __init__(
+        self, runner: Runner[Any, Any], manifest: Manifest, clock: Clock, *, time_limit: TimeLimit | None = None
+    ) -> None:
+        """Without ``time_limit`` attempts take as long as they take."""
+        self._runner = runner
+        self._manifest = manifest
+        self._clock = clock
+        self._time_limit = time_limit or NoTimeLimit()
+        self._working: set[tuple[str, int]] = set()
+        self.vertex = f"runner-{manifest.type.lower()}"
+
+    async def handle(self, payload: bytes) -> Tagged | None:
+        """The result of the dispatch in ``payload``, for the shard of its run.
+
+        None where there is nothing to say: the dispatch is out of date (the shard has re-dispatched, or will), or
+        the same attempt is under way here and will answer. What isn't a dispatch for this block becomes a dead
+        letter. Never raises for what is in the payload.
+        """
+        try:
+            dispatch = parse_dispatch(payload)
+        except MalformedError as error:
+            return self._dead(payload, str(error))
+        if dispatch.type != self._manifest.type:
+            return self._dead(payload, f"a task of type {dispatch.type} came to {self.vertex}", dispatch.run_guid)
+        if self._clock.now_ms() > dispatch.valid_until + CLOCK_SKEW_MAX_MS:
+            return None
+        work = (str(dispatch.effect_key), dispatch.attempt)
+        if work in self._working:
+            return None
+        self._working.add(work)
+        try:
+            result = await self.attempt(dispatch)
+        finally:
+            self._working.discard(work)
+        return Tagged(result.encode(), shard_tag(dispatch.shard))
+
+    async def attempt(self, dispatch: Dispatch) -> Result:
+        """One attempt; its result fits every limit of a message and of the run's document."""
+        started_at = self._clock.now_ms()
+        answer = await self._answer(dispatch)
+        result = _result(dispatch, answer, self._runner.output_type, started_at, self._clock.now_ms())
+        if isinstance(result, Failed):
+            result = _failure(dispatch, result, started_at, self._clock.now_ms())
+        return result
+
+    async def _answer(self, dispatch: Dispatch) -> Answer:
+        model: type[Arguments] = self._runner.arguments_type
+        try:
+            arguments = model.model_validate(dispatch.arguments)
+        except ValidationError as error:
+            said = "; ".join(finding.sentence for finding in findings(error, model, dispatch.arguments))
+            return Failed(ErrorName.VALIDATION_INPUT, said)
+        timeout_s = dispatch.timeout_s or self._manifest.timeout_seconds
+        try:
+            return await self._time_limit.within(self._runner.run(arguments, _attempt(dispatch)), timeout_s)
+        except OverTimeError:
+            return Failed(ErrorName.TASK_TIMEOUT, f"the attempt took longer than {timeout_s:g} s")
+        except BlocklineError as error:
+            return Failed(ErrorName.TASK_FAILED, str(error))
+        except Exception as error:  # noqa: BLE001  (whatever a block raises fails its task, never the vertex)
+            # Only the kind of error goes into the run: its text may hold a secret or a path.
+            _LOG.exception("%s failed in attempt %s of %s", dispatch.type, dispatch.attempt, dispatch.effect_key)
+            return Failed(ErrorName.TASK_FAILED, f"the block failed with an unexpected {type(error).__name__}")
+
+    def _dead(self, payload: bytes, reason: str, run_guid: str | None = None) -> Tagged:
+        letter = dead_letter(payload, reason=reason, vertex=self.vertex, at=self._clock.now_ms(), run_guid=run_guid)
+        return Tagged(letter.encode(), DEAD_TAG)
+
+
+def _attempt(dispatch: Dispatch) -> Attempt:
+    return Attempt(
+        effect_key=dispatch.effect_key,
+        attempt=dispatch.attempt,
+        now_ms=dispatch.dispatched_at,
+        run_name=dispatch.run_name,
+        requester_name=dispatch.requester.name,
+        workflow=dispatch.workflow,
+        title=dispatch.title,
+        requester_email=dispatch.requester.email,
+        requester_groups=dispatch.requester.groups,
+        asset=dispatch.asset,
+        cause=dispatch.cause,
+        state=dispatch.state,
+    )
+
+
+def _result(
+    dispatch: Dispatch, answer: Answer, output_type: type[BaseModel], started_at: int, ended_at: int
+) -> Result | Failed:
+    if isinstance(answer, Failed):
+        return answer
+    refused = _too_many(answer.entities)
+    if refused:
+        return refused
+    try:
+        if isinstance(answer, Waiting):
+            parts: dict[str, Any] = {
+                "outcome": Outcome.WAITING,
+                "state": _small(dict(answer.state), STATE_BYTES_MAX, "state"),
+                "continue_at": answer.continue_at,
+                "continue_cause": answer.continue_cause,
+            }
+        else:
+            parts = {"outcome": Outcome.SUCCEEDED, "output": _output(answer.output, output_type)}
+        result = Result(
+            **_identity(dispatch),
+            **parts,
+            entities=tuple(map(_entity, answer.entities)),
+            started_at=started_at,
+            ended_at=ended_at,
+        )
+        _small_bytes(result.encode(), RESULT_BYTES_MAX, "result")
+    except _TooLargeError as error:
+        return Failed(ErrorName.ENGINE_TOO_LARGE, str(error))
+    except (MalformedError, ValidationError):
+        return Failed(ErrorName.VALIDATION_OUTPUT, f"what {dispatch.type} returned isn't what it promises to return")
+    return result
+
+
+class _TooLargeError(BlocklineError):
+    """A part of a result is over its limit."""
+
+
+def _small_bytes(encoded: bytes, bytes_max: int, name: str) -> None:
+    if len(encoded) > bytes_max:
+        raise _TooLargeError(f"the {name} has {len(encoded)} bytes; the limit is {bytes_max}")
+
+
+def _small(value: Any, bytes_max: int, name: str) -> Any:
+    _small_bytes(encode(value), bytes_max, name)
+    return value
+
+
+def _output(output: Any, output_type: type[BaseModel]) -> Any:
+    if not isinstance(output, output_type):
+        raise MalformedError("an output of another type")
+    # Validated again: model_construct and a frozen model's mutable members can hold anything.
+    dumped = output.model_dump(mode="json", by_alias=True, warnings=False)
+    output_type.model_validate(dumped)
+    return _small(dumped, OUTPUT_INLINE_BYTES_MAX, "output")
+
+
+def _too_many(entities: tuple[EntityIntent, ...]) -> Failed | None:
+    if len(entities) > ENTITIES_A_RESULT_MAX:
+        return Failed(
+            ErrorName.ENGINE_TOO_LARGE, f"the result has {len(entities)} entities; the limit is {ENTITIES_A_RESULT_MAX}"
+        )
+    return None
+
+
+def _entity(intent: EntityIntent) -> EntityWrite:
+    return EntityWrite(
+        type_name=intent.type_name, qualified_name=intent.qualified_name, attributes=dict(intent.attributes)
+    )
+
+
+def _failure(dispatch: Dispatch, failed: Failed, started_at: int, ended_at: int) -> Result:
+    return Result(
+        **_identity(dispatch),
+        outcome=Outcome.FAILED,
+        error=ErrorInfo(
+            name=failed.name, message=failed.message[:ERROR_MESSAGE_CHARS_MAX], retry_after_s=failed.retry_after_s
+        ),
+        started_at=started_at,
+        ended_at=ended_at,
+    )
+
+
+def _identity(dispatch: Dispatch) -> dict[str, Any]:
+    return {
+        "run_guid": dispatch.run_guid,
+        "task": dispatch.task,
+        "round": dispatch.round,
+        "attempt": dispatch.attempt,
+        "step": dispatch.step,
+    }

@@ -1,0 +1,1 @@
+"""PASS: gives back what it is given."""
