@@ -17,6 +17,15 @@ DEPENDS_DEPTH_MAX: Final = 32
 DEPENDS_OPERANDS_MAX: Final = 256
 TASK_NAME_CHARS_MAX: Final = 128
 EXPRESSION_CHARS_MAX: Final = 4 * 1024
+EXPRESSION_GROWTH_MAX: Final = 256
+"""How often an expression may repeat a value in its result, by ``+`` and by lists, over all its macros multiplied."""
+EXPRESSION_MACROS_MAX: Final = 16
+EXPRESSION_TEXT_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Text that joining strings inside a macro may make, at worst, given the values at hand."""
+EXPRESSION_COMPARED_MAX: Final = 20_000_000
+"""Values that comparing the result of a ``map`` may look at, at worst, given the values at hand."""
+RESOLVED_BYTES_MAX: Final = 512 * 1024
+"""What the templates of one task may stand for, together; half of what a message may carry."""
 INPUT_BYTES_MAX: Final = 64 * 1024
 JSON_DEPTH_MAX: Final = 64
 OUTPUT_INLINE_BYTES_MAX: Final = 4 * 1024
@@ -28,6 +37,16 @@ RESULT_BYTES_MAX: Final = 1024 * 1024
 ERROR_MESSAGE_CHARS_MAX: Final = 500
 COMMENT_CHARS_MAX: Final = 4000
 LATE_RESULTS_MAX: Final = 10
+APPLIED_MARKS_MAX: Final = 10
+"""Marks of results that counted, kept a task to tell a duplicate from a late one."""
+STATE_BYTES_MAX: Final = 32 * 1024
+"""What a WAITING task keeps for its block, approval included."""
+DECISION_COMMENT_CHARS_MAX: Final = 1000
+"""Of a decision's comment in the document; the command and the inbox item keep all of it."""
+REFUSALS_KEPT_MAX: Final = 20
+"""Refused commands whose verdict a run remembers; applied ones are known by what they left."""
+RETRY_DELAY_MAX_S: Final = 31_622_400
+"""A year: the longest delay of a retrier (as in ASL) and the longest Retry-After that is honoured."""
 RECIPIENTS_MAX: Final = 100
 """Inbox items one task may open; also the most entities one result may carry."""
 ENTITIES_A_RESULT_MAX: Final = 100

@@ -52,7 +52,7 @@ def evaluate(
 
     ``status_of(name)`` is a task's status (one that isn't terminal counts as not ended, as does ``None``).
     ``error_of(name)`` is the error name of a task that ended FAILURE: it tells REJECTED. For the tasks in ``blind``
-    explicit failure results read as false once they ended, which is how rule 1 of the run's status asks whether a failure
+    explicit failure results read as false once they ended: so rule 1 of the run's status asks whether a failure
     was handled. ``None`` as node is a root: true.
 
     Raises:
