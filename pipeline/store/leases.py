@@ -4,7 +4,11 @@ from typing import Protocol
 
 
 class SlotLease(Protocol):
-    """One shard's claim on its slots; may be acquired again after it was lost."""
+    """One shard's claim on its slots; may be acquired again after it was lost.
+
+    Only ``acquire`` takes it: whatever renews it in the background may keep it, but a lease that was lost stays lost
+    (``remaining_s`` 0) until ``acquire``, so that its owner sees the loss and drops what it believed to know.
+    """
 
     async def acquire(self) -> bool:
         """Take or keep the lease; False while another holder has it. Cheap when it is already held."""

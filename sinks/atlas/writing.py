@@ -1,7 +1,7 @@
 """Many runs in one bulk request, each with everything that belongs to it, and who is to blame when it is refused."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -103,14 +103,26 @@ class BulkWriter:
 
 def waves(pieces: Sequence[Piece]) -> list[list[Piece]]:
     """The pieces in as few requests as possible: within one, no two touch the same shared entity."""
-    formed: list[tuple[list[Piece], set[tuple[str, str]]]] = []
+    formed: list[_Wave] = []
     for piece in pieces:
-        for members, touched in formed:
-            size = sum(len(member.entities) for member in members) + len(piece.entities)
-            if size <= BULK_ENTITIES_MAX and touched.isdisjoint(piece.touched):
-                members.append(piece)
-                touched.update(piece.touched)
-                break
-        else:
-            formed.append(([piece], set(piece.touched)))
-    return [members for members, _ in formed]
+        wave = next((wave for wave in formed if wave.has_room_for(piece)), None)
+        if wave is None:
+            wave = _Wave()
+            formed.append(wave)
+        wave.add(piece)
+    return [wave.pieces for wave in formed]
+
+
+@dataclass(slots=True)
+class _Wave:
+    pieces: list[Piece] = field(default_factory=list)
+    touched: set[tuple[str, str]] = field(default_factory=set)
+    size: int = 0
+
+    def has_room_for(self, piece: Piece) -> bool:
+        return self.size + len(piece.entities) <= BULK_ENTITIES_MAX and self.touched.isdisjoint(piece.touched)
+
+    def add(self, piece: Piece) -> None:
+        self.pieces.append(piece)
+        self.touched.update(piece.touched)
+        self.size += len(piece.entities)

@@ -1,0 +1,77 @@
+"""A run whose inputs can't be written together: each gets a write of its own, so that the one to blame stands alone."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+
+from pipeline.core.statuses import CommandStatus
+from pipeline.machine.effects import CloseCommand
+from pipeline.machine.inputs import Command, Input, Refused
+from pipeline.messages.envelopes import Result
+from sinks.atlas.judging import Judge, Loaded, Plan, engine_failure, in_order
+from sinks.atlas.writing import BulkWriter, Fate, Written
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How one input ended. ``plan`` is what was written for it, None where nothing had to be.
+
+    REFUSED says that the input itself is to blame; something may have been written all the same (its task's failure).
+    """
+
+    given: Input
+    end: Written
+    plan: Plan | None = None
+
+
+class OneByOne:
+    """Asks the store about one input after another."""
+
+    def __init__(self, judge: Judge, writer: BulkWriter) -> None:
+        """Both are the sink's own."""
+        self._judge = judge
+        self._writer = writer
+
+    async def steps(self, found: Loaded, inputs: Sequence[Input], now_ms: int) -> AsyncIterator[Step]:
+        """In the order in which they count; ends early at the first whose write isn't certain."""
+        current = replace(found, inputs=())
+        for given in in_order(inputs):
+            step = await self._step(current, given, now_ms)
+            yield step
+            if step.end.fate not in {Fate.WRITTEN, Fate.REFUSED}:
+                return
+            if step.plan is not None:
+                current = Loaded(step.plan.run, found.name)
+
+    async def _step(self, current: Loaded, given: Input, now_ms: int) -> Step:
+        try:
+            plan = self._judge.plan(current, [given], now_ms)
+            blamed = self._judge.tasks_with_entities(current, [given], now_ms)
+        except Exception as error:  # noqa: BLE001  (one poison input; the run says so and goes on)
+            return await self._poison(current, given, now_ms, f"the engine failed on this ({type(error).__name__})")
+        step = await self._write(plan, given)
+        if step.end.fate is not Fate.REFUSED or not blamed:
+            return step
+        refusals = [Refused(task, step.end.reason) for task in blamed]
+        return await self._write(self._judge.plan(current, [given, *refusals], now_ms), given)
+
+    async def _poison(self, current: Loaded, given: Input, now_ms: int, reason: str) -> Step:
+        """The run says what failed, as far as it can: a result's task fails, a command is refused."""
+        inputs: list[Input] = []
+        if isinstance(given, Result):
+            inputs.append(engine_failure(given, reason))
+        elif isinstance(given, Command):
+            verdict = CloseCommand(given.guid, given.qualified_name, CommandStatus.REFUSED, reason)
+            current = replace(current, effects=(*current.effects, verdict))
+        try:
+            step = await self._write(self._judge.plan(current, inputs, now_ms), given)
+        except Exception:  # noqa: BLE001  (the run itself can't be digested: the dead letter is all that can be said)
+            return Step(given, Written(Fate.REFUSED, reason))
+        if step.end.fate is Fate.WRITTEN:
+            return Step(given, Written(Fate.REFUSED, reason), step.plan)
+        return step
+
+    async def _write(self, plan: Plan, given: Input) -> Step:
+        if plan.piece is None:
+            return Step(given, Written(Fate.WRITTEN), None)
+        end = (await self._writer.write([plan.piece]))[plan.run.guid]
+        return Step(given, end, plan if end.fate is Fate.WRITTEN else None)

@@ -1,0 +1,218 @@
+"""The one writer of a range of runs: merges a batch run by run and writes all of it in one bulk request."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from pipeline.core.clock import Clock
+from pipeline.core.ids import shard_of
+from pipeline.core.limits import STORE_WRITE_TIMEOUT_S
+from pipeline.machine.inputs import Input
+from pipeline.machine.inputs import Tick as Due
+from pipeline.messages.canonical import MalformedError
+from pipeline.messages.envelopes import Result, Tick, parse_shard_input
+from pipeline.messages.seal import Seal
+from pipeline.messages.tagged import dead_letter
+from pipeline.spec.expressions import Evaluator
+from pipeline.store.leases import SlotLease
+from pipeline.store.port import EntityStore, StoreUnavailableError
+from sinks.atlas.answers import Answer, Fallback, Ok, Retry, SinkObserver
+from sinks.atlas.blame import OneByOne
+from sinks.atlas.cache import KEPT_RUNS_MAX, Kept, WrittenRuns
+from sinks.atlas.judging import Judge, Loaded, Plan
+from sinks.atlas.reading import Admits, Message, NoRun, Reader
+from sinks.atlas.writing import BulkWriter, Fate, Written
+
+UNTRIED: Final = "a write before this one has an unknown outcome"
+NO_LEASE: Final = "another sink holds these slots, or the lease ends too soon"
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Which of how many sinks this one is."""
+
+    number: int
+    shards: int
+
+    @property
+    def vertex(self) -> str:
+        """Its name in the pipeline."""
+        return f"atlas-{self.number}"
+
+
+@dataclass(slots=True)
+class Group:
+    """What a batch brought for one run, in the order of arrival: id, payload, message."""
+
+    given: list[tuple[str, bytes, Message]] = field(default_factory=list)
+
+    @property
+    def messages(self) -> list[Message]:
+        """The messages alone."""
+        return [message for _, _, message in self.given]
+
+
+class AtlasSinkHandler:
+    """Handles one batch at a time; the same message may come again at any time."""
+
+    def __init__(  # noqa: PLR0913  (its ports; nothing of it has a sensible default)
+        self,
+        store: EntityStore,
+        seal: Seal,
+        evaluator: Evaluator,
+        lease: SlotLease,
+        clock: Clock,
+        *,
+        shard: Shard,
+        admission: Admits,
+        observer: SinkObserver,
+        kept_runs_max: int = KEPT_RUNS_MAX,
+    ) -> None:
+        """``lease`` is this shard's; once lost it stays lost until ``acquire``."""
+        self._lease = lease
+        self._clock = clock
+        self._shard = shard
+        self._observer = observer
+        self._cache = WrittenRuns(kept_runs_max)
+        self._reader = Reader(store, seal, evaluator, admission, observer)
+        self._judge = Judge(seal, evaluator)
+        self._writer = BulkWriter(store, lease, clock, observer)
+        self._alone = OneByOne(self._judge, self._writer)
+
+    async def handle(self, batch: Sequence[tuple[str, bytes]]) -> dict[str, Answer]:
+        """An answer for each message (id, payload) of the batch. Never raises."""
+        self._observer.inputs(len(batch))
+        answers: dict[str, Answer] = {}
+        try:
+            if not await self._holds_lease():
+                return {ident: Retry(NO_LEASE) for ident, _ in batch}
+            await self._handle(batch, answers)
+        except StoreUnavailableError as error:
+            return {ident: answers.get(ident, Retry(str(error))) for ident, _ in batch}
+        except Exception as error:  # noqa: BLE001  (an exception that leaves a sink stops the vertex)
+            self._cache.clear()
+            self._observer.alert("sink-failed", "", f"{type(error).__name__}: {error}")
+            return {ident: answers.get(ident, Retry("the sink failed on this batch")) for ident, _ in batch}
+        return answers
+
+    async def _holds_lease(self) -> bool:
+        if self._lease.remaining_s() <= 0:
+            self._cache.clear()  # somebody else may have written meanwhile, even if it is ours again now
+        if await self._lease.acquire() and self._lease.remaining_s() > STORE_WRITE_TIMEOUT_S:
+            return True
+        self._cache.clear()
+        return False
+
+    async def _handle(self, batch: Sequence[tuple[str, bytes]], answers: dict[str, Answer]) -> None:
+        groups = self._group(batch, answers)
+        # Taken before reading: what people did before this moment is read, so judging by it cuts nobody short.
+        now_ms = self._clock.now_ms()
+        loaded = await self._reader.load({guid: group.messages for guid, group in groups.items()}, self._cache, now_ms)
+        plans: dict[str, Plan] = {}
+        alone: list[str] = []
+        for guid, group in groups.items():
+            found = loaded[guid]
+            if isinstance(found, NoRun):
+                answers.update(self._of_no_run(guid, group))
+                continue
+            plan = self._plan(group, found, now_ms)
+            if plan is None:
+                alone.append(guid)
+            else:
+                plans[guid] = plan
+        alone += await self._write(plans, groups, answers)
+        for guid in alone:
+            found = loaded[guid]
+            if isinstance(found, Loaded):
+                answers.update(await self._one_by_one(groups[guid], found, now_ms))
+
+    def _group(self, batch: Sequence[tuple[str, bytes]], answers: dict[str, Answer]) -> dict[str, Group]:
+        groups: dict[str, Group] = {}
+        for ident, payload in batch:
+            try:
+                message = parse_shard_input(payload)
+            except MalformedError as error:
+                answers[ident] = self._fallback(payload, str(error), None)
+                continue
+            owner = shard_of(message.run_guid, self._shard.shards)
+            if owner == self._shard.number:
+                groups.setdefault(message.run_guid, Group()).given.append((ident, payload, message))
+            else:
+                sentence = f"this run belongs to atlas-{owner}"
+                answers[ident] = self._fallback(payload, sentence, message.run_guid)
+        return groups
+
+    def _of_no_run(self, guid: str, group: Group) -> dict[str, Answer]:
+        """A look or tick of a run that was deleted is old news; a result of one is worth keeping."""
+        self._cache.drop(guid)
+        return {
+            ident: self._fallback(payload, "there is no such run", guid) if isinstance(message, Result) else Ok()
+            for ident, payload, message in group.given
+        }
+
+    def _plan(self, group: Group, found: Loaded, now_ms: int) -> Plan | None:
+        """None: something in it can't be digested, so its inputs are taken one by one."""
+        try:
+            inputs = [given for given in map(_input, group.messages) if given is not None]
+            return self._judge.plan(found, [*inputs, *found.inputs], now_ms)
+        except Exception as error:  # noqa: BLE001  (one run's poison must not stop the others; see _one_by_one)
+            self._observer.alert("machine-failed", found.run.guid, f"{type(error).__name__}: {error}")
+            return None
+
+    async def _write(self, plans: dict[str, Plan], groups: dict[str, Group], answers: dict[str, Answer]) -> list[str]:
+        """Writes all plans; the guids of the runs that the store refused."""
+        ends = await self._writer.write([plan.piece for plan in plans.values() if plan.piece is not None])
+        refused: list[str] = []
+        for guid, plan in plans.items():
+            end = ends.get(guid)
+            if end is not None and end.fate is Fate.REFUSED:
+                refused.append(guid)
+                continue
+            answers.update({ident: self._answer(end) for ident, _, _ in groups[guid].given})
+            if end is not None and end.fate is Fate.WRITTEN:
+                self._keep(plan)
+        if any(end.fate in {Fate.UNKNOWN, Fate.LEASE_LOST} for end in ends.values()):
+            self._cache.clear()
+        return refused
+
+    def _keep(self, plan: Plan) -> None:
+        self._cache.put(plan.run.guid, Kept(plan.run, plan.loaded.name))
+
+    def _answer(self, end: Written | None) -> Answer:
+        if end is None or end.fate is Fate.WRITTEN:
+            return Ok()
+        return Retry(end.reason)
+
+    async def _one_by_one(self, group: Group, found: Loaded, now_ms: int) -> dict[str, Answer]:
+        """Who is to blame gets a dead letter; everybody else goes on."""
+        inputs = {ident: _input(message) for ident, _, message in group.given}
+        asked = [given for given in inputs.values() if given is not None]
+        ends: dict[int, Written] = {}
+        async for step in self._alone.steps(found, [*asked, *found.inputs], now_ms):
+            ends[id(step.given)] = step.end
+            if step.plan is not None:
+                self._keep(step.plan)
+        rest = Written(Fate.WRITTEN)
+        if any(end.fate not in {Fate.WRITTEN, Fate.REFUSED} for end in ends.values()):
+            self._cache.clear()
+            rest = Written(Fate.UNKNOWN, UNTRIED)
+        answers: dict[str, Answer] = {}
+        for ident, payload, _ in group.given:
+            given = inputs[ident]
+            end = rest if given is None else ends.get(id(given), rest)
+            refused = end.fate is Fate.REFUSED
+            answers[ident] = self._fallback(payload, end.reason, found.run.guid) if refused else self._answer(end)
+        return answers
+
+    def _fallback(self, payload: bytes, reason: str, run_guid: str | None) -> Fallback:
+        letter = dead_letter(
+            payload, reason=reason, vertex=self._shard.vertex, at=self._clock.now_ms(), run_guid=run_guid
+        )
+        return Fallback(letter)
+
+
+def _input(message: Message) -> Input | None:
+    """What a message is to the machine; looks and commands only name what reading has brought."""
+    if isinstance(message, Result):
+        return message
+    return Due(message.at) if isinstance(message, Tick) else None

@@ -1,0 +1,117 @@
+"""What a run becomes by the inputs of a batch; no I/O."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.core.errors import ErrorName
+from pipeline.machine.apply import apply
+from pipeline.machine.effects import Effect, Transition, WriteEntity
+from pipeline.machine.inputs import Command, Input, ItemDecision, Refused
+from pipeline.machine.inputs import Tick as Due
+from pipeline.machine.run import Run
+from pipeline.messages.envelopes import ErrorInfo, Outcome, Result
+from pipeline.messages.seal import Seal
+from pipeline.spec.expressions import Evaluator
+from pipeline.store.mapping import effect_writes, run_write, touched_by
+from sinks.atlas.writing import Piece
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A run before the batch, and what reading it brought.
+
+    ``must_write``: the store has another text than this run's, so it is written even if nothing changes it.
+    ``name`` and ``attributes`` go into the run's write as they are.
+    """
+
+    run: Run
+    name: str
+    must_write: bool = False
+    inputs: tuple[Input, ...] = ()
+    effects: tuple[Effect, ...] = ()
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run after the batch, and what must be written for that; ``piece`` is None where the store has it already."""
+
+    loaded: Loaded
+    run: Run
+    piece: Piece | None
+
+
+class Judge:
+    """The machine with what it needs handed in."""
+
+    def __init__(self, seal: Seal, evaluator: Evaluator) -> None:
+        """``seal`` signs the documents that are written."""
+        self._seal = seal
+        self._evaluator = evaluator
+
+    def plan(self, loaded: Loaded, inputs: Sequence[Input], now_ms: int) -> Plan:
+        """All inputs in one transition, in the order in which they count.
+
+        Raises:
+            Exception: whatever the machine raises on an input it can't digest; nothing has changed then.
+        """
+        transition = apply(loaded.run, in_order(inputs), now_ms=now_ms, evaluator=self._evaluator)
+        return self._plan(loaded, transition)
+
+    def _plan(self, loaded: Loaded, transition: Transition) -> Plan:
+        effects = (*loaded.effects, *transition.effects)
+        entities = effect_writes(effects)
+        if transition.is_changed or loaded.must_write:
+            state = run_write(transition.run, loaded.name, self._seal)
+            if loaded.attributes:
+                state = state.model_copy(update={"attributes": {**loaded.attributes, **state.attributes}})
+            entities.insert(0, state)
+        piece = Piece(loaded.run.guid, tuple(entities), touched_by(effects)) if entities else None
+        return Plan(loaded, transition.run, piece)
+
+    def tasks_with_entities(self, loaded: Loaded, inputs: Sequence[Input], now_ms: int) -> list[str]:
+        """Tasks whose results bring entities of their own; those a refusal can be about."""
+        transition = apply(loaded.run, in_order(inputs), now_ms=now_ms, evaluator=self._evaluator)
+        return sorted({effect.task for effect in transition.effects if isinstance(effect, WriteEntity)})
+
+
+def in_order(inputs: Sequence[Input]) -> list[Input]:
+    """Results first (a decision may be about what one of them opened), then what people asked by its time, then what
+    the store refused; time is judged last, so that nothing done in time comes too late.
+    """
+    return sorted(inputs, key=_rank)
+
+
+def _rank(given: Input) -> tuple[int, int, str]:
+    match given:
+        case Result():
+            return (0, 0, "")  # sorting keeps the order of arrival
+        case Command():
+            return (1, _at(given), given.qualified_name)
+        case ItemDecision():
+            return (1, given.at, given.item)
+        case Refused():
+            return (2, 0, "")
+        case Due():
+            return (3, given.at, "")
+
+
+def _at(command: Command) -> int:
+    at = command.body.get("at")
+    return at if isinstance(at, int) else 0
+
+
+def engine_failure(result: Result, sentence: str) -> Result:
+    """What stands in for a result that nobody could apply: its task fails and says so."""
+    return result.model_copy(
+        update={
+            "outcome": Outcome.FAILED,
+            "output": None,
+            "state": None,
+            "continue_at": None,
+            "continue_cause": None,
+            "entities": (),
+            "error": ErrorInfo(name=ErrorName.ENGINE_INTERNAL, message=sentence),
+        }
+    )

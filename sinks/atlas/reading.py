@@ -1,0 +1,235 @@
+"""What a shard must know before it judges: runs it doesn't hold, and for a tick or a look what people did."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Protocol
+
+from pipeline.core.statuses import CommandStatus, ItemStatus
+from pipeline.machine.document import from_document
+from pipeline.machine.effects import CloseCommand, Effect
+from pipeline.machine.failure import refused_start, tampered
+from pipeline.machine.inputs import Command, Input, ItemDecision
+from pipeline.machine.run import parse_request
+from pipeline.machine.start import start
+from pipeline.messages.canonical import MalformedError, decode
+from pipeline.messages.envelopes import CommandInput, Look, Result, Tick
+from pipeline.messages.seal import Seal, Sealed, TamperedError, is_signed
+from pipeline.spec.expressions import Evaluator
+from pipeline.store import types
+from pipeline.store.mapping import CommandView, command_view, item_view
+from pipeline.store.port import Entity, EntityStore, Filter, Query, StoreRefusedError
+from sinks.atlas.admission import NotAdmitted
+from sinks.atlas.answers import SinkObserver
+from sinks.atlas.cache import Kept, WrittenRuns
+from sinks.atlas.judging import Loaded
+
+FOUND_MAX: Final = 1_000
+"""Open commands, or decided items, of all runs read at once; with more of them each run is asked for alone."""
+_REVISION_MAX: Final = 2**53
+"""A revision read from a document that somebody forged counts up to here only, so that it stays a JSON number."""
+
+Message = Result | Look | Tick | CommandInput
+NOT_SIGNED: Final = "This command wasn't signed by the engine; ask by the API."
+
+
+class Admits(Protocol):
+    """Whoever judges a run that was created straight in the store."""
+
+    async def admit(self, entity: Entity) -> dict[str, Any] | NotAdmitted:
+        """See :meth:`sinks.atlas.admission.Admission.admit`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NoRun:
+    """There is no such run (any more)."""
+
+
+class Reader:
+    """Reads runs in bulk and believes only what is signed."""
+
+    def __init__(
+        self, store: EntityStore, seal: Seal, evaluator: Evaluator, admission: Admits, observer: SinkObserver
+    ) -> None:
+        """Writes nothing."""
+        self._store = store
+        self._seal = seal
+        self._evaluator = evaluator
+        self._admission = admission
+        self._observer = observer
+
+    async def load(
+        self, groups: Mapping[str, Sequence[Message]], cache: WrittenRuns, now_ms: int
+    ) -> dict[str, Loaded | NoRun]:
+        """Each group's run by guid; with a tick or a look also its open commands and decided items.
+
+        Raises:
+            StoreUnavailableError: not everything could be read, so nothing may be judged.
+        """
+        looked_at = {guid for guid, given in groups.items() if any(isinstance(item, Tick | Look) for item in given)}
+        unknown = [guid for guid in groups if guid in looked_at or cache.get(guid) is None]
+        commands = [item for given in groups.values() for item in given if isinstance(item, CommandInput)]
+        entities = await self._get({*unknown, *(command.command_guid for command in commands)})
+        loaded: dict[str, Loaded | NoRun] = {}
+        for guid in groups:
+            kept = cache.get(guid)
+            if kept is not None and guid not in looked_at:
+                loaded[guid] = Loaded(kept.run, kept.name)
+            else:
+                loaded[guid] = await self._from_store(entities.get(guid), kept, now_ms)
+        asked = [command_view(entities[item.command_guid]) for item in commands if item.command_guid in entities]
+        if looked_at:
+            asked += await self._open_commands(looked_at)
+            self._add(loaded, await self._decisions(looked_at))
+        self._add_commands(loaded, asked)
+        return loaded
+
+    async def _get(self, guids: Iterable[str]) -> dict[str, Entity]:
+        wanted = sorted(guids)
+        if not wanted:
+            return {}
+        try:
+            return await self._store.get(wanted)
+        except StoreRefusedError:
+            if len(wanted) == 1:
+                return {}  # the store says that nothing can have this guid
+            middle = len(wanted) // 2
+            return {**await self._get(wanted[:middle]), **await self._get(wanted[middle:])}
+
+    async def _from_store(self, entity: Entity | None, kept: Kept | None, now_ms: int) -> Loaded | NoRun:
+        if entity is None or entity.is_deleted or entity.type_name != types.RUN:
+            return NoRun()
+        name = str(entity.attributes.get("name") or entity.qualified_name)
+        text = entity.attributes.get(types.RUN_CONFIG)
+        if not text:
+            return await self._from_request(entity, name, now_ms)
+        try:
+            run = from_document(self._seal.open(Sealed.DOCUMENT, entity.guid, text), entity.guid)
+        except (TamperedError, MalformedError):
+            return self._tampered(entity, name, kept, now_ms)
+        if kept is not None and kept.run.revision > run.revision:
+            detail = f"the store has revision {run.revision}, revision {kept.run.revision} was written"
+            self._observer.alert("stale-document", entity.guid, detail)
+            return Loaded(kept.run, name, must_write=True)
+        status, wake_at = entity.attributes.get(types.RUN_STATUS), entity.attributes.get(types.RUN_WAKE_AT, 0)
+        return Loaded(run, name, must_write=status != run.status or wake_at != run.wake_at)
+
+    async def _from_request(self, entity: Entity, name: str, now_ms: int) -> Loaded:
+        text = entity.attributes.get(types.RUN_REQUEST)
+        if not text or not is_signed(text):
+            return await self._admit(entity, name, now_ms)
+        try:
+            body = self._seal.open(Sealed.REQUEST, entity.qualified_name, text)
+            request = parse_request(body, entity.qualified_name)
+        except (TamperedError, MalformedError):
+            return self._tampered(entity, name, None, now_ms)
+        transition = start(request, entity.guid, self._evaluator)
+        # Who creates a run writes no document; the first input that changes nothing must not leave it without one.
+        return Loaded(transition.run, name, must_write=True, effects=transition.effects)
+
+    async def _admit(self, entity: Entity, name: str, now_ms: int) -> Loaded:
+        admitted = await self._admission.admit(entity)
+        attributes = {types.RUN_CREATED_BY: entity.created_by} if entity.created_by else {}
+        if isinstance(admitted, NotAdmitted):
+            ended = refused_start(
+                entity.qualified_name,
+                entity.guid,
+                now_ms=now_ms,
+                name=admitted.name,
+                message=admitted.message,
+                requester=entity.created_by,
+            )
+            return Loaded(ended.run, name, must_write=True, attributes=attributes)
+        request = parse_request(admitted, entity.qualified_name)
+        transition = start(request, entity.guid, self._evaluator)
+        return Loaded(transition.run, name, must_write=True, effects=transition.effects, attributes=attributes)
+
+    def _tampered(self, entity: Entity, name: str, kept: Kept | None, now_ms: int) -> Loaded:
+        self._observer.alert("tampered", entity.guid, "the document or request wasn't signed by the engine")
+        request = None
+        if kept is not None:
+            request = kept.run.request
+        else:
+            text = entity.attributes.get(types.RUN_REQUEST) or ""
+            try:
+                body = self._seal.open(Sealed.REQUEST, entity.qualified_name, text)
+                request = parse_request(body, entity.qualified_name)
+            except (TamperedError, MalformedError):
+                request = None
+        revision = max(_claimed_revision(entity), kept.run.revision if kept else 0)
+        ended = tampered(request, entity.guid, revision, now_ms)
+        return Loaded(ended.run, name, must_write=True, effects=ended.effects)
+
+    async def _open_commands(self, run_guids: set[str]) -> list[CommandView]:
+        is_open = Filter(types.COMMAND_STATUS, "eq", CommandStatus.OPEN)
+        wanted = (types.COMMAND_REQUEST, types.COMMAND_STATUS, types.COMMAND_AT)
+        found = await self._of_runs(types.COMMAND, (is_open,), wanted, types.COMMAND_RUN_GUID, run_guids)
+        return [command_view(entity) for entity in found]
+
+    async def _decisions(self, run_guids: set[str]) -> list[tuple[str, ItemDecision]]:
+        decided = (Filter(types.ITEM_STATUS, "eq", ItemStatus.OPEN), Filter(types.ITEM_ACTION, "not_null"))
+        wanted = (types.ITEM_ACTION, types.ITEM_COMMENT, types.ITEM_STATUS)
+        found = await self._of_runs(types.ITEM, decided, wanted, types.ITEM_RUN_GUID, run_guids)
+        return [_decision(entity) for entity in found]
+
+    async def _of_runs(
+        self, type_name: str, filters: tuple[Filter, ...], wanted: tuple[str, ...], by: str, run_guids: set[str]
+    ) -> list[Entity]:
+        """One search for all runs; many only where one can't hold the answer."""
+        page = await self._store.find(Query(type_name, filters, limit=FOUND_MAX, attributes=wanted))
+        if len(page) < FOUND_MAX:
+            return page
+        found = []
+        for guid in sorted(run_guids):
+            of_run = (*filters, Filter(by, "eq", guid))
+            found += await self._store.find(Query(type_name, of_run, limit=FOUND_MAX, attributes=wanted))
+        return found
+
+    def _add(self, loaded: dict[str, Loaded | NoRun], inputs: Iterable[tuple[str, Input]]) -> None:
+        for guid, given in inputs:
+            found = loaded.get(guid)
+            if isinstance(found, Loaded):
+                loaded[guid] = replace(found, inputs=(*found.inputs, given))
+
+    def _add_commands(self, loaded: dict[str, Loaded | NoRun], asked: Sequence[CommandView]) -> None:
+        """Each open command once, by the guid of its entity; one with a bad seal is closed unheard."""
+        seen: set[str] = set()
+        for command in asked:
+            found = loaded.get(command.run_guid)
+            if command.guid in seen or command.status is not CommandStatus.OPEN or not isinstance(found, Loaded):
+                continue
+            seen.add(command.guid)
+            heard = self._hear(command)
+            if isinstance(heard, Command):
+                loaded[command.run_guid] = replace(found, inputs=(*found.inputs, heard))
+            else:
+                loaded[command.run_guid] = replace(found, effects=(*found.effects, heard))
+
+    def _hear(self, command: CommandView) -> Command | Effect:
+        try:
+            body = self._seal.open(Sealed.COMMAND, command.qualified_name, command.text)
+        except (TamperedError, MalformedError):
+            return CloseCommand(command.guid, command.qualified_name, CommandStatus.REFUSED, NOT_SIGNED)
+        return Command(command.guid, command.qualified_name, body)
+
+
+def _decision(entity: Entity) -> tuple[str, ItemDecision]:
+    """What stands on an item, with the store's own word for who wrote it and when."""
+    view = item_view(entity)
+    return view.run_guid, ItemDecision(
+        item=view.qualified_name,
+        action=view.action or "",
+        by=entity.updated_by,
+        at=entity.updated_at,
+        comment=view.comment,
+    )
+
+
+def _claimed_revision(entity: Entity) -> int:
+    """What a document that can't be believed says of its revision; only so that the next one is higher."""
+    try:
+        body = decode(entity.attributes.get(types.RUN_CONFIG) or "")
+        revision = body["engine"]["revision"]
+    except (MalformedError, KeyError, TypeError, IndexError):
+        return 0
+    return revision if isinstance(revision, int) and 0 <= revision < _REVISION_MAX else 0
