@@ -32,6 +32,8 @@ SOCKET_PATH_BYTES_MAX: Final = 107
 """What Linux allows for the path of a Unix socket, without the closing zero."""
 RESTART_MIN_S: Final = 0.1
 RESTART_MAX_S: Final = 10.0
+CLOSE_GRACE_S: Final = 0.5
+"""Streams whose client has gone end by themselves in a moment; what hasn't then is cut off."""
 STABLE_S: Final = 30.0
 """A server that lived this long starts again without a wait."""
 MESSAGE_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -88,21 +90,34 @@ class VertexServer:
     async def open(self) -> Any:
         """Start the server and connect to it; the channel.
 
+        A failure of the first start is raised; one of a later start counts as another death.
+
         Raises:
             WrongServerError: see there.
+            Exception: what the factory raised.
         """
-        if self._wait_s:
-            await self._clock.sleep(self._wait_s)
+        while True:
+            if self._wait_s:
+                await self._clock.sleep(self._wait_s)
+            self._opened_at_s = self._clock.monotonic_s()
+            try:
+                await self._start()
+            except Exception as error:
+                if not self.has_been_up.is_set():
+                    raise
+                await self.died(error)
+                continue
+            self.is_up = True
+            self.has_been_up.set()
+            return self._channel
+
+    async def _start(self) -> None:
         self._generation += 1
         path = self._directory / f"{self._name}.{self._generation}"
         if len(str(path).encode()) > SOCKET_PATH_BYTES_MAX:
             raise WrongServerError(f"the socket of {self._name!r} needs a run folder with a shorter path")
         await self._serve(str(path))
         self._channel = grpc.aio.insecure_channel(f"unix:{path}", options=_CHANNEL_OPTIONS)
-        self._opened_at_s = self._clock.monotonic_s()
-        self.is_up = True
-        self.has_been_up.set()
-        return self._channel
 
     async def _serve(self, path: str) -> None:
         servicer_type, register = _KINDS[self._kind]
@@ -139,7 +154,7 @@ class VertexServer:
         if channel is not None:
             await channel.close()
         if server is not None:
-            await server.stop(None)
+            await server.stop(CLOSE_GRACE_S)
         if servicer is not None:
             await _end([task for task in servicer.background_tasks if not task.done()])
         (self._directory / f"{self._name}.{self._generation}").unlink(missing_ok=True)
@@ -161,11 +176,13 @@ def _reason(error: BaseException) -> str:
 
 
 class CancelledFilter(logging.Filter):
-    """Keeps pynumaflow from reporting as critical that a handler was cancelled: the plane did that, when it stopped."""
+    """Keeps pynumaflow from reporting as critical that a handler or a stream was cancelled: the plane did that."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """False for a record about a cancellation."""
-        return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+        """False for a record about a cancellation and nothing else."""
+        if record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError | GeneratorExit):
+            return False
+        return not record.getMessage().rstrip("()").endswith(("CancelledError", "GeneratorExit"))
 
     def install(self) -> None:
         """From now on; may be called twice."""

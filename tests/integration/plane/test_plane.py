@@ -2,17 +2,22 @@
 
 import asyncio
 import gc
-import os
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from pynumaflow.mapper import Message
 from pynumaflow.sinker import Response
 
 from pipeline.local.plane.manifest import ManifestError
+from pipeline.local.plane.metrics import PlaneCollector
 from pipeline.local.plane.plane import LocalPlane, MissingServerError, fallback_of
 from pipeline.local.plane.serving import WrongServerError
 from pipeline.process.clock import SystemClock
+from pipeline.topology.build import build_topology
+from pipeline.topology.model import RunnerBlock
+from pipeline.topology.render import render
+from pipeline.topology.values import Values
 from tests.integration.plane.small import (
     Log,
     Written,
@@ -233,9 +238,9 @@ def test_a_source_that_dies_is_made_anew_and_nothing_is_lost_or_repeated(where: 
             return server
 
         async with running(STRAIGHT, {"in": factory, "work": tagged(), "out": out.factory()}) as plane:
-            await until(lambda: log.is_done)
-            assert log.readers == 3
+            await until(lambda: log.is_done and log.readers == 3)
             assert Counter(out.kept) == Counter(log.payloads)
+            await until(lambda: plane.status()["in"].is_up)
             assert plane.status()["in"].restarts == 2
 
     asyncio.run(story())
@@ -397,7 +402,7 @@ def test_a_stop_leaves_no_task_socket_or_file_behind(caplog: pytest.LogCaptureFi
 
     def descriptors() -> int:
         gc.collect()
-        return len(os.listdir("/proc/self/fd"))
+        return len(list(Path("/proc/self/fd").iterdir()))
 
     async def lives(count: int) -> None:
         for _ in range(count):
@@ -406,26 +411,23 @@ def test_a_stop_leaves_no_task_socket_or_file_behind(caplog: pytest.LogCaptureFi
     async def story() -> None:
         await lives(2)  # gRPC keeps what its first use made
         before = descriptors()
-        await lives(5)
-        assert descriptors() <= before
+        await lives(10)
+        await until(lambda: descriptors() <= before + 2)  # gRPC closes its own a moment later
 
     asyncio.run(story())
-    assert not [record for record in caplog.records if record.levelname == "CRITICAL"], "stopping isn't an error"
+    assert not [record for record in caplog.records if record.levelno > 20], "stopping isn't an error"
 
 
 def test_servers_and_vertices_have_to_match() -> None:
     def plane(**servers: object) -> LocalPlane:
-        return LocalPlane(STRAIGHT, servers, SystemClock(), tmp)  # type: ignore[arg-type]  # wrong on purpose
+        return LocalPlane(STRAIGHT, servers, SystemClock(), Path())  # type: ignore[arg-type]  # wrong on purpose
 
-    from pathlib import Path  # noqa: PLC0415  (used here only)
-
-    tmp = Path()
     with pytest.raises(MissingServerError, match="out, work"):
         plane(**{"in": tagged()})
     with pytest.raises(MissingServerError, match="other"):
         plane(**{"in": tagged(), "work": tagged(), "out": tagged(), "other": tagged()})
     with pytest.raises(ManifestError):
-        LocalPlane("kind: Pipeline", {}, SystemClock(), tmp)
+        LocalPlane("kind: Pipeline", {}, SystemClock(), Path())
 
 
 def test_a_server_of_another_kind_stops_the_start() -> None:
@@ -434,5 +436,68 @@ def test_a_server_of_another_kind_stops_the_start() -> None:
         with pytest.raises(WrongServerError, match="work"):
             async with running(STRAIGHT, servers):
                 raise AssertionError("it should not have started")
+
+    asyncio.run(story())
+
+
+def test_a_factory_that_fails_at_a_restart_is_asked_again() -> None:
+    calls = 0
+
+    async def story() -> None:
+        log, out = Log(numbered(20)), Written()
+
+        async def answer(payload: bytes) -> list[Message]:
+            if payload == b"m5" and calls == 1:
+                raise RuntimeError("a bug")
+            return [Message(payload)]
+
+        def factory(path: str) -> object:
+            nonlocal calls
+            calls += 1
+            if calls == 2:
+                raise OSError("no room for a socket")
+            return mapping(answer)(path)
+
+        async with running(STRAIGHT, {"in": log.factory(), "work": factory, "out": out.factory()}) as plane:
+            await until(lambda: log.is_done)
+            assert plane.status()["work"].restarts == 2
+
+    asyncio.run(story())
+
+
+def test_the_rendered_manifest_runs() -> None:
+    async def route(payload: bytes) -> list[Message]:
+        at = int(payload[1:])
+        return [Message(payload, tags=[["type-PASS"], ["shard-0"], ["shard-1"], ["dead"]][at % 4])]
+
+    async def story() -> None:
+        events, ticks = Log(numbered(40)), Log(numbered(4))
+        sinks = {name: Written() for name in ("atlas-0", "atlas-1", "dead-letter")}
+        spare = Written()
+        servers = {
+            "cdc": events.factory(),
+            "timer": ticks.factory(),
+            "orchestrator": mapping(route),
+            "runner-pass": tagged("shard-1"),
+            **{name: sink.factory() for name, sink in sinks.items()},
+            fallback_of("atlas-0"): spare.factory(),
+            fallback_of("atlas-1"): spare.factory(),
+        }
+        text = render(build_topology([RunnerBlock("PASS")], 2), Values())
+        async with running(text, servers) as plane:
+            await until(lambda: events.is_done and ticks.is_done)
+            families = {
+                sample.name: sample.value
+                for family in PlaneCollector(plane).collect()
+                for sample in family.samples
+                if sample.labels == {"vertex": "runner-pass"}
+            }
+            assert families["blockline_plane_processed_total"] == 11
+            assert families["blockline_plane_is_up"] == 1
+        assert {name: len(sink.kept) for name, sink in sinks.items()} == {
+            "atlas-0": 11,
+            "atlas-1": 22,
+            "dead-letter": 11,
+        }
 
     asyncio.run(story())
