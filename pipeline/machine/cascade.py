@@ -1,0 +1,81 @@
+"""What follows from tasks that ended: others begin, are omitted or skipped, and the run may end."""
+
+from typing import Final
+
+from pipeline.core.errors import ErrorName
+from pipeline.core.statuses import RunStatus, TaskStatus
+from pipeline.machine.finish import verdict
+from pipeline.machine.run import TaskError
+from pipeline.machine.transitions import Draft, cut
+from pipeline.spec.depends import DependsError
+from pipeline.spec.expressions import Evaluator, ExpressionError
+from pipeline.spec.model import Task
+from pipeline.spec.truth import evaluate
+
+CONDITION: Final = "CONDITION"
+_STUCK: Final = "Tasks of this workflow wait for one another or for tasks that don't exist."
+
+
+def begin(draft: Draft, evaluator: Evaluator) -> None:
+    """Start every root, then all that follows."""
+    for task in draft.spec.tasks.values():
+        if task.depends is None:
+            _consider(draft, task, evaluator)
+    settle(draft, evaluator)
+
+
+def settle(draft: Draft, evaluator: Evaluator) -> None:
+    """Go on until nothing follows any more; ends the run when all its tasks have."""
+    if draft.is_over:
+        return
+    while draft.just_ended:
+        for follower in draft.spec.followers[draft.just_ended.popleft()]:
+            _consider(draft, draft.spec.tasks[follower], evaluator)
+    if not draft.has_living:
+        end = verdict(draft.spec, draft.tasks)
+        draft.end_run(end.status, outcome=end.outcome, error=end.error)
+    elif all(state.is_over or state.status is TaskStatus.PENDING for state in draft.tasks.values()):
+        # Validation refuses such specs; a run that got past it must not wait for ever.
+        draft.cancel_living(_STUCK)
+        draft.end_run(RunStatus.FAILURE, error=TaskError(ErrorName.ENGINE_BAD_SPEC, _STUCK))
+
+
+def _consider(draft: Draft, task: Task, evaluator: Evaluator) -> None:
+    """Decide on a task that hasn't begun, if its ``depends`` is certain by now."""
+    if draft.tasks[task.name].status is not TaskStatus.PENDING:
+        return
+    try:
+        truth = evaluate(task.depends, draft.status_of, error_of=draft.error_of)
+    except DependsError as error:
+        draft.fail(task.name, ErrorName.ENGINE_BAD_SPEC, str(error))
+        return
+    if truth is None:
+        return
+    if truth is False:
+        draft.end(task.name, TaskStatus.OMITTED)
+        return
+    try:
+        _start(draft, task, evaluator)
+    except ExpressionError as error:
+        draft.fail(task.name, error.error_name, str(error))
+
+
+def _start(draft: Draft, task: Task, evaluator: Evaluator) -> None:
+    if task.when is not None and not evaluator.is_true(task.when, draft.scope()):
+        draft.end(task.name, TaskStatus.SKIPPED)
+    elif task.type == CONDITION:
+        draft.note(task.name, attempt=1, started_at=draft.now_ms)
+        _decide(draft, task, evaluator)
+    else:
+        draft.dispatch(task.name, attempt=1, step=0, cause=None)
+
+
+def _decide(draft: Draft, task: Task, evaluator: Evaluator) -> None:
+    expression = task.arguments_dict.get("expression")
+    if not isinstance(expression, str):
+        raise ExpressionError("The condition has no expression.")
+    if evaluator.is_true(expression, draft.scope()):
+        draft.end(task.name, TaskStatus.SUCCESS)
+    else:
+        error = TaskError(ErrorName.CONDITION_FALSE, cut("The condition is false."))
+        draft.end(task.name, TaskStatus.FAILURE, error=error)

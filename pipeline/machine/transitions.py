@@ -1,0 +1,213 @@
+"""Everything that changes the status of a task or a run goes through this module.
+
+A table says which status may follow which; a step outside the table is a mistake of the engine and an assertion.
+``Draft`` is a run while one transition is made: the only mutable thing in the machine, never seen outside it.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from pipeline.core.errors import ErrorName
+from pipeline.core.limits import DISPATCH_LEASE_MAX_MS, ERROR_MESSAGE_CHARS_MAX
+from pipeline.core.statuses import TERMINAL, ItemStatus, RunPhase, RunStatus, TaskStatus
+from pipeline.machine.approvals import closing_items
+from pipeline.machine.effects import Effect
+from pipeline.machine.run import Run, TaskError, TaskState
+from pipeline.machine.scope import scope_of_tasks, task_scope
+from pipeline.machine.wake_up import wake_up
+
+S = TaskStatus
+_ENDS: Final = frozenset({S.SUCCESS, S.FAILURE, S.TIMED_OUT, S.EXPIRED, S.CANCELLED})
+_ACTIVE: Final = frozenset({S.RUNNING, S.WAITING, S.RETRYING})
+
+NEXT: Final[Mapping[TaskStatus, frozenset[TaskStatus]]] = {
+    # SUCCESS and FAILURE without running: a CONDITION, and a `when` that can't be evaluated.
+    S.PENDING: frozenset({S.RUNNING, S.SUCCESS, S.FAILURE, S.SKIPPED, S.OMITTED, S.CANCELLED}),
+    # RUNNING again: dispatched again, after its lease.
+    S.RUNNING: _ENDS | _ACTIVE,
+    # WAITING again: of a later attempt.
+    S.WAITING: _ENDS | _ACTIVE,
+    # RETRYING again: a later attempt failed too.
+    S.RETRYING: _ENDS | _ACTIVE,
+} | dict.fromkeys(TERMINAL, frozenset())
+"""The statuses that may follow each status within a round. INCIDENT isn't reached in this version."""
+
+
+def cut(message: str) -> str:
+    """A message short enough for the document."""
+    return message if len(message) <= ERROR_MESSAGE_CHARS_MAX else message[: ERROR_MESSAGE_CHARS_MAX - 1] + "…"
+
+
+def lease_of(first_ms: int, dispatches: int) -> int:
+    """The lease of the n-th dispatch of an attempt: doubled each time, up to ten minutes."""
+    ceiling = max(first_ms, DISPATCH_LEASE_MAX_MS)
+    return min(first_ms << min(dispatches - 1, DISPATCH_LEASE_MAX_MS.bit_length()), ceiling)
+
+
+class Draft:
+    """A run in the making: reads see what was changed so far."""
+
+    def __init__(self, base: Run, now_ms: int, *, oversized: frozenset[str] = frozenset()) -> None:
+        """``oversized``: tasks whose output or state doesn't fit in the document, as an earlier try has shown."""
+        self.base = base
+        self.now_ms = now_ms
+        self.oversized = oversized
+        self.request = base.request
+        self.spec = base.spec
+        self.revision = base.revision + 1
+        self.tasks: dict[str, TaskState] = dict(base.tasks)
+        self.status = base.status
+        self.outcome = base.outcome
+        self.error = base.error
+        self.ended_by = base.ended_by
+        self.refusals = base.refusals
+        self.effects: list[Effect] = []
+        self.grown: dict[str, int] = {}
+        """Bytes of output or state that were added, by task."""
+        self.just_ended: deque[str] = deque()
+        """Tasks whose followers haven't been looked at yet."""
+        self.is_changed = False
+        self.is_ticked = False
+        self._living = sum(not state.is_over for state in self.tasks.values())
+        self._scope: dict[str, Any] | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run has ended."""
+        return self.status is not RunStatus.PENDING
+
+    @property
+    def has_living(self) -> bool:
+        """Whether some task hasn't ended."""
+        return self._living > 0
+
+    def status_of(self, name: str) -> TaskStatus | None:
+        """A task's status; ``None`` for a task that the spec doesn't have."""
+        state = self.tasks.get(name)
+        return None if state is None else state.status
+
+    def error_of(self, name: str) -> str | None:
+        """The name of a task's error."""
+        state = self.tasks.get(name)
+        return None if state is None or state.error is None else state.error.name
+
+    def scope(self) -> Mapping[str, Any]:
+        """What expressions see now; built when first asked for, then kept up to date."""
+        if self._scope is None:
+            self._scope = scope_of_tasks(self.request, self.tasks, self.now_ms)
+        return self._scope
+
+    def emit(self, *effects: Effect) -> None:
+        """To be written with the run."""
+        self.effects.extend(effects)
+
+    def note(self, name: str, **changes: Any) -> None:
+        """Change what isn't the status."""
+        assert "status" not in changes, "a status changes by move() alone"  # noqa: S101  (for the impossible)
+        self.tasks[name] = replace(self.tasks[name], **changes)
+        self.is_changed = True
+
+    def move(self, name: str, status: TaskStatus, **changes: Any) -> None:
+        """Give a task its next status."""
+        state = self.tasks[name]
+        assert status in NEXT[state.status], f"{state.status} can't become {status}"  # noqa: S101  (for the impossible)
+        self.tasks[name] = replace(state, status=status, updated_at=self.now_ms, **changes)
+        self.is_changed = True
+        if self._scope is not None:
+            self._scope["tasks"][name] = task_scope(self.tasks[name])
+
+    def dispatch(self, name: str, *, attempt: int, step: int, cause: str | None, dispatches: int = 1) -> None:
+        """RUNNING, to be sent to its runner when the store tells of this revision."""
+        state = self.tasks[name]
+        lease_ms = lease_of(self.request.lease_ms(self.spec.tasks[name]), dispatches)
+        is_first = state.first_dispatched_at is None
+        self.move(
+            name,
+            TaskStatus.RUNNING,
+            attempt=attempt,
+            step=step,
+            cause=cause,
+            dispatched_revision=self.revision,
+            dispatched_at=self.now_ms,
+            dispatches=dispatches,
+            lease_until=self.now_ms + lease_ms,
+            first_dispatched_at=self.now_ms if is_first else state.first_dispatched_at,
+            started_at=self.now_ms if is_first else state.started_at,
+            due_at=None,
+            continue_at=None,
+        )
+
+    def end(self, name: str, status: TaskStatus, *, error: TaskError | None = None, output: Any = None) -> None:
+        """A terminal status; the questions that are still open are closed with it."""
+        state = self.tasks[name]
+        item_status = ItemStatus.EXPIRED if status is TaskStatus.EXPIRED else ItemStatus.CLOSED
+        self.emit(*closing_items(name, state.approval, item_status))
+        self.move(
+            name,
+            status,
+            error=error,
+            output=output,
+            ended_at=self.now_ms,
+            lease_until=None,
+            due_at=None,
+            continue_at=None,
+            cause=None,
+            state=None,
+            retries=(),
+        )
+        self._living -= 1
+        self.just_ended.append(name)
+
+    def fail(self, name: str, error_name: ErrorName | str, message: str) -> None:
+        """End a task FAILURE, no retrier asked."""
+        self.end(name, TaskStatus.FAILURE, error=TaskError(str(error_name), cut(message)))
+
+    def cancel_living(self, message: str) -> None:
+        """CANCELLED for every task that hasn't ended; nothing follows from it."""
+        error = TaskError(ErrorName.TASK_CANCELLED.value, cut(message))
+        for name, state in tuple(self.tasks.items()):
+            if not state.is_over:
+                self.end(name, TaskStatus.CANCELLED, error=error)
+        self.just_ended.clear()
+
+    def end_run(self, status: RunStatus, *, outcome: str | None = None, error: TaskError | None = None) -> None:
+        """The run's own end; all tasks have ended before."""
+        assert not self.is_over, f"a run that ended {self.status} can't end {status}"  # noqa: S101  (impossible)
+        assert not self.has_living, "a run ends after its tasks"  # noqa: S101  (impossible)
+        self.status = status
+        self.outcome = outcome
+        self.error = error
+        self.is_changed = True
+
+    def finished(self) -> Run:
+        """The run of this draft: the base itself where nothing changed, else its next revision."""
+        if self.is_ticked and not self.is_over and self.base.wake_at <= self.now_ms:
+            self.is_changed = True  # a tick always moves the wake-up, or the timer would find the run for ever
+        if not self.is_changed:
+            return self.base
+        ended_now = self.is_over and self.base.ended_at is None
+        return replace(
+            self.base,
+            tasks=self.tasks,
+            revision=self.revision,
+            status=self.status,
+            phase=self._phase(),
+            outcome=self.outcome,
+            error=self.error,
+            updated_at=self.now_ms,
+            ended_at=self.now_ms if ended_now else self.base.ended_at,
+            wake_at=0 if self.is_over else wake_up(self.spec, self.tasks, self.now_ms),
+            ended_by=self.ended_by,
+            refusals=self.refusals,
+        )
+
+    def _phase(self) -> RunPhase:
+        if self.is_over:
+            return RunPhase.ENDED
+        for state in self.tasks.values():
+            # A question that is open waits for a person, whatever its block does meanwhile (telling them).
+            if state.status in {TaskStatus.RUNNING, TaskStatus.RETRYING} and state.approval is None:
+                return RunPhase.RUNNING
+        return RunPhase.WAITING
