@@ -128,6 +128,8 @@ def _finding(path: Path, details: Sequence[ErrorDetails], model: type[BaseModel]
         return Finding(path, "Missing", f"{name} is missing")
     if kind == "extra_forbidden":
         return Finding(path, "UnknownKey", f"{name} isn't known here{_nearest(path, model)}")
+    if kind == "value_error":  # a block's own sentence
+        return Finding(path, "Invalid", f"{name}: {details[0]['ctx']['error']}")
     texts = list(dict.fromkeys(_text(detail) for detail in details))
     return Finding(path, "NotAvailable" if kind == NOT_AVAILABLE else "Invalid", f"{name} {', or '.join(texts)}")
 
@@ -138,8 +140,6 @@ def _text(detail: ErrorDetails) -> str:
         return _TYPES[kind]
     if kind in {"literal_error", "enum"}:
         return f"must be {context['expected']}"
-    if kind == "value_error":
-        return str(context["error"])
     if kind == "too_short":
         return f"needs at least {context['min_length']} entries" if context["min_length"] != 1 else "must not be empty"
     if kind == "too_long":

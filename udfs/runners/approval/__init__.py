@@ -1,0 +1,1 @@
+"""APPROVAL: asks people for a decision."""

@@ -1,0 +1,1 @@
+"""NOTIFICATION: tells people by mail."""
