@@ -6,6 +6,7 @@ from typing import Final
 
 from pipeline.core.errors import BlocklineError
 from pipeline.core.limits import SLOTS
+from pipeline.messages.tagged import DEAD_TAG, shard_tag, type_tag
 from pipeline.topology.model import (
     Access,
     Condition,
@@ -22,7 +23,6 @@ from pipeline.topology.model import (
     Vertex,
 )
 
-TAG_DEAD: Final = "dead"
 TAG_NEVER: Final = "never"
 """No message carries this tag, so ``not never`` lets all of them pass."""
 RUNNER_BUFFER_MESSAGES_MAX: Final = 100_000
@@ -55,16 +55,6 @@ _DEAD_LETTER: Final = Container("sinks.dead_letter", access=(Access.ATLAS,))
 
 class TopologyError(BlocklineError):
     """The blocks or the number of shards can't be made into a pipeline."""
-
-
-def type_tag(block_type: str) -> str:
-    """The tag of a dispatch to a runner."""
-    return f"type-{block_type}"
-
-
-def shard_tag(shard: int) -> str:
-    """The tag of an input of a shard."""
-    return f"shard-{shard}"
 
 
 def runner_vertex(block_type: str) -> str:
@@ -213,5 +203,5 @@ def _edges(types: Sequence[str], shards: int) -> list[Edge]:
         edges += [
             Edge(origin, atlas_vertex(shard), Condition(Operator.OR, (shard_tag(shard),))) for shard in range(shards)
         ]
-        edges.append(Edge(origin, "dead-letter", Condition(Operator.OR, (TAG_DEAD,))))
+        edges.append(Edge(origin, "dead-letter", Condition(Operator.OR, (DEAD_TAG,))))
     return edges

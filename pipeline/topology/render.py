@@ -48,10 +48,12 @@ def _config_map(values: Values) -> dict[str, Any]:
         "kind": "ConfigMap",
         "metadata": _metadata(values.name, values),
         "data": {
-            "BLOCKLINE_ATLAS_URL": values.atlas.url,
+            "BLOCKLINE_ATLAS": values.atlas.url,
             "BLOCKLINE_KAFKA": values.kafka.address,
             "BLOCKLINE_KAFKA_TOPIC": values.kafka.topic,
             "BLOCKLINE_KAFKA_GROUP": values.kafka.group,
+            "BLOCKLINE_MAIL_FROM": values.mail.sender,
+            "BLOCKLINE_PUBLIC_URL": values.mail.public_url,
         },
     }
 

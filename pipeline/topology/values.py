@@ -43,6 +43,13 @@ class AtlasValues(_Part):
     url: str = "http://atlas:21000"
 
 
+class MailValues(_Part):
+    """Who mails come from, and the address people reach the API under, for links in them."""
+
+    sender: str = "blockline@localhost"
+    public_url: str = "http://localhost:8080"
+
+
 class SecretValues(_Part):
     """Names of the secrets whose keys become environment variables."""
 
@@ -70,6 +77,7 @@ class Values(_Part):
     buffer: BufferValues = BufferValues()
     kafka: KafkaValues = KafkaValues()
     atlas: AtlasValues = AtlasValues()
+    mail: MailValues = MailValues()
     secrets: SecretValues = SecretValues()
     resources: ResourceValues = ResourceValues()
 

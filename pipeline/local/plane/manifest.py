@@ -7,6 +7,7 @@ that the plane doesn't do is refused, since a manifest that runs here with anoth
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Any, Final, Literal
 
@@ -14,11 +15,18 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from pipeline.core.errors import BlocklineError
-from pipeline.topology.model import Kind
 
 _UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h))+")
 _READ_AHEAD: Final = "NUMAFLOW_READ_AHEAD"
+
+
+class Kind(StrEnum):
+    """What a vertex is."""
+
+    SOURCE = "source"
+    MAP = "map"
+    SINK = "sink"
 
 
 class ManifestError(BlocklineError):

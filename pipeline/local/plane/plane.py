@@ -10,13 +10,12 @@ from typing import Final
 from pipeline.core.clock import Clock
 from pipeline.core.errors import BlocklineError
 from pipeline.local.plane.flow import Counters, Datum, Edge, Outlet
-from pipeline.local.plane.manifest import Plan, VertexPlan, read_plan
+from pipeline.local.plane.manifest import Kind, Plan, VertexPlan, read_plan
 from pipeline.local.plane.map_vertex import MapVertex
 from pipeline.local.plane.serving import CancelledFilter, ServerFactory, VertexServer
 from pipeline.local.plane.sink_vertex import SinkVertex
 from pipeline.local.plane.source_vertex import SourceVertex
 from pipeline.local.plane.vertex import Equipment, Runnable
-from pipeline.topology.model import Kind
 
 _LOG = logging.getLogger(__name__)
 _VERTICES: Final[Mapping[Kind, Callable[[Equipment], Runnable]]] = {

@@ -22,7 +22,7 @@ from pynumaflow.sourcer.servicer.async_servicer import AsyncSourceServicer
 from pipeline.core.clock import Clock
 from pipeline.core.errors import BlocklineError
 from pipeline.local.plane.flow import Counters
-from pipeline.topology.model import Kind
+from pipeline.local.plane.manifest import Kind
 
 ServerFactory = Callable[[str], Any]
 """From the path of a Unix socket to a ``MapAsyncServer``, ``SinkAsyncServer`` or ``SourceAsyncServer`` that isn't

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.local.plane.manifest import BackoffPlan, EdgePlan, ManifestError, read_plan
+from pipeline.local.plane.manifest import BackoffPlan, EdgePlan, Kind, ManifestError, read_plan
 from pipeline.topology.build import RUNNER_BUFFER_MESSAGES_MAX, SOURCE_IN_FLIGHT_MAX, build_topology
-from pipeline.topology.model import Kind, RunnerBlock
+from pipeline.topology.model import RunnerBlock
 from pipeline.topology.render import render
 from pipeline.topology.values import Values
 
