@@ -49,11 +49,13 @@ class TopicAdmin:
 
     def _create(self, topic: str) -> None:
         request = NewTopic(topic, num_partitions=1, replication_factor=1)
-        future = self._client().create_topics([request], request_timeout=_TIMEOUT_S)[topic]
+        client = self._client()  # held until the answer: without it nobody would answer
+        future = client.create_topics([request], request_timeout=_TIMEOUT_S)[topic]
         self._wait(future, KafkaError.TOPIC_ALREADY_EXISTS)
 
     def _delete(self, topic: str) -> None:
-        future = self._client().delete_topics([topic], request_timeout=_TIMEOUT_S)[topic]
+        client = self._client()
+        future = client.delete_topics([topic], request_timeout=_TIMEOUT_S)[topic]
         self._wait(future, KafkaError.UNKNOWN_TOPIC_OR_PART)
 
     def _names(self) -> set[str]:

@@ -16,7 +16,7 @@ from pipeline.core.errors import BlocklineError
 
 MESSAGE_BYTES_MAX: Final = 8 * 1024 * 1024
 SEND_TIMEOUT_MS: Final = 10_000
-_POLL_S: Final = 0.5
+_POLL_S: Final = 0.2
 _CLOSE_S: Final = 2.0
 _LOG: Final = logging.getLogger(__name__)
 
@@ -51,6 +51,7 @@ class KafkaEventProducer:
                 "socket.nagle.disable": True,
                 "reconnect.backoff.ms": 50,
                 "reconnect.backoff.max.ms": 1000,
+                "log_level": 2,  # of a broker that is away, our own sentence says enough
             },
             logger=_LOG,
         )

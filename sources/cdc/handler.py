@@ -1,0 +1,136 @@
+"""Atlas' notifications as the pipeline's events: reads, translates, acks; decides nothing."""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from pynumaflow.shared.asynciter import NonBlockingIterator
+from pynumaflow.sourcer import (
+    AckRequest,
+    Message,
+    NackRequest,
+    Offset,
+    PartitionsResponse,
+    PendingResponse,
+    ReadRequest,
+    Sourcer,
+)
+
+from pipeline.cdc.buffer import Received
+from pipeline.cdc.codec import read, to_event
+from pipeline.cdc.consumer import EventReader
+from pipeline.cdc.offsets import Position
+from pipeline.core.clock import Clock
+from pipeline.core.limits import RESULT_BYTES_MAX
+from pipeline.messages.canonical import MalformedError
+from pipeline.messages.tagged import dead_letter
+
+VERTEX: Final = "cdc"
+
+OnDone = Callable[[list[Position]], Awaitable[None]]
+"""Told of everything that needn't be read again, before the source's ack is answered."""
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+async def _nobody(_: list[Position]) -> None:
+    """Where the broker itself remembers."""
+
+
+class CdcSource(Sourcer):  # type: ignore[misc]  # pynumaflow carries no types
+    """The vertex ``cdc``. A message's offset is its place on the topic, so what is read again has the same one.
+
+    What concerns nobody is done at once. Garbage goes on as a dead letter, which the orchestrator passes to the
+    vertex of that name: a source has no tags. No exception leaves a method for a bad message.
+    """
+
+    def __init__(self, reader: EventReader, clock: Clock, on_done: OnDone = _nobody) -> None:
+        """``reader`` is started and closed by the caller. ``on_done`` may raise: then the messages come again after a
+        restart.
+        """
+        self._reader = reader
+        self._clock = clock
+        self._on_done = on_done
+        self._given: dict[bytes, Message] = {}
+        self._again: list[bytes] = []
+
+    async def read_handler(self, datum: ReadRequest, output: NonBlockingIterator) -> None:
+        """Give what there is; the first to come within the time-out when there is nothing."""
+        again, self._again = self._again[: datum.num_records], self._again[datum.num_records :]
+        for offset in again:
+            await output.put(self._given[offset])
+        if again:
+            return
+        dropped: list[Position] = []
+        for received in await self._reader.read(datum.num_records, datum.timeout_in_ms / 1000):
+            payload = self._payload(received)
+            if payload is None:
+                dropped.append(received.position)
+            else:
+                await output.put(self._give(received, payload))
+        await self._finish(dropped)
+
+    async def ack_handler(self, ack_request: AckRequest) -> None:
+        """These arrived everywhere; unknown ones are no error."""
+        await self._finish([self._taken_back(offset) for offset in _offsets(ack_request) if offset in self._given])
+
+    async def nack_handler(self, nack_request: NackRequest) -> None:
+        """These come again with the next read."""
+        self._again += [offset for offset in _offsets(nack_request) if offset in self._given]
+
+    async def pending_handler(self) -> PendingResponse:
+        """The consumer lag; what the vertex scales on."""
+        return PendingResponse(count=await self._reader.pending())
+
+    async def active_partitions_handler(self) -> PartitionsResponse:
+        """The partitions that this replica reads."""
+        return PartitionsResponse(partitions=self._reader.partitions())
+
+    def _payload(self, received: Received) -> bytes | None:
+        reason = "the source failed on this message"
+        try:
+            told = read(received.payload)
+            event = None if told is None else to_event(told)
+            payload = None if event is None else event.encode()
+        except MalformedError as error:
+            reason = str(error)
+        except Exception as error:  # noqa: BLE001  (no message may stop the source; the letter keeps the message)
+            reason = f"{reason} ({type(error).__name__})"
+        else:
+            if payload is None or len(payload) <= RESULT_BYTES_MAX:
+                return payload
+            reason = f"the event takes {len(payload)} bytes; {RESULT_BYTES_MAX} fit in a message"
+        _LOG.warning("%s goes to the dead letters: %s", received.position.encode().decode(), reason)
+        return dead_letter(
+            received.payload,
+            reason=reason,
+            vertex=VERTEX,
+            at=self._clock.now_ms(),
+            source_offset=received.position.encode().decode(),
+        ).encode()
+
+    def _give(self, received: Received, payload: bytes) -> Message:
+        offset = received.position.encode()
+        at = datetime.fromtimestamp((received.at or self._clock.now_ms()) / 1000, UTC)
+        message = Message(payload, Offset(offset, received.position.partition), at)
+        self._given[offset] = message
+        return message
+
+    def _taken_back(self, offset: bytes) -> Position:
+        del self._given[offset]
+        return Position.parse(offset)
+
+    async def _finish(self, positions: list[Position]) -> None:
+        """Whoever keeps the messages is told first: what it doesn't know yet comes again, which does no harm."""
+        if not positions:
+            return
+        try:
+            await self._on_done(positions)
+        except Exception as error:  # noqa: BLE001  (an ack that gets lost costs a repeat, a raise costs the server)
+            _LOG.warning("%d acks weren't recorded: %s", len(positions), type(error).__name__)
+        self._reader.done(positions)
+
+
+def _offsets(request: AckRequest | NackRequest) -> Sequence[bytes]:
+    return [offset.offset for offset in request.offsets]

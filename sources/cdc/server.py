@@ -1,0 +1,10 @@
+"""The pynumaflow server of the vertex ``cdc``."""
+
+from pynumaflow.sourcer import SourceAsyncServer
+
+from sources.cdc.handler import CdcSource
+
+
+def build_server(source: CdcSource, sock_path: str, info_path: str) -> SourceAsyncServer:
+    """A server that isn't started; one for each socket."""
+    return SourceAsyncServer(source, sock_path=sock_path, server_info_file=info_path)
