@@ -1,8 +1,9 @@
 """A run that somebody created straight in Atlas: the shard asks what the API would have asked."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from pipeline.spec.validation import check_input
 
 from pipeline.core.errors import ErrorName, InvalidError
 from pipeline.core.ids import WORKFLOW_PREFIX
@@ -10,20 +11,12 @@ from pipeline.directory.port import Directory, Person
 from pipeline.messages.canonical import MalformedError, decode
 from pipeline.messages.envelopes import Requester
 from pipeline.spec.model import digest
-from pipeline.spec.validation import check_input
 from pipeline.store import types
 from pipeline.store.port import Entity, EntityStore
 from pipeline.store.starting import build_request
+from sinks.atlas.answers import NotAdmitted
 
 PUBLISHED: Final = "PUBLISHED"
-
-
-@dataclass(frozen=True, slots=True)
-class NotAdmitted:
-    """Why the run ends FAILURE before it began: a name of the closed list and a sentence for its creator."""
-
-    name: ErrorName
-    message: str
 
 
 class Admission:

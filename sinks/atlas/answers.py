@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from pipeline.core.errors import ErrorName
 from pipeline.messages.envelopes import DeadLetter
 
 
@@ -26,6 +27,14 @@ class Fallback:
 
 
 Answer = Ok | Retry | Fallback
+
+
+@dataclass(frozen=True, slots=True)
+class NotAdmitted:
+    """Why the run ends FAILURE before it began: a name of the closed list and a sentence for its creator."""
+
+    name: ErrorName
+    message: str
 
 
 class SinkObserver(Protocol):

@@ -7,19 +7,19 @@ from typing import Any, Final, Protocol
 from pipeline.core.statuses import CommandStatus, ItemStatus
 from pipeline.machine.document import from_document
 from pipeline.machine.effects import CloseCommand, Effect
-from pipeline.machine.failure import refused_start, tampered
+from pipeline.machine.failure import fail_run, tampered
 from pipeline.machine.inputs import Command, Input, ItemDecision
-from pipeline.machine.run import parse_request
-from pipeline.machine.start import start
+from pipeline.machine.run import Request, parse_request
+from pipeline.machine.start import start, unstarted
 from pipeline.messages.canonical import MalformedError, decode
-from pipeline.messages.envelopes import CommandInput, Look, Result, Tick
+from pipeline.messages.envelopes import CommandInput, Look, Requester, Result, Tick
 from pipeline.messages.seal import Seal, Sealed, TamperedError, is_signed
 from pipeline.spec.expressions import Evaluator
+from pipeline.spec.model import digest, spec_of
 from pipeline.store import types
 from pipeline.store.mapping import CommandView, command_view, item_view
 from pipeline.store.port import Entity, EntityStore, Filter, Query, StoreRefusedError
-from sinks.atlas.admission import NotAdmitted
-from sinks.atlas.answers import SinkObserver
+from sinks.atlas.answers import NotAdmitted, SinkObserver
 from sinks.atlas.cache import Kept, WrittenRuns
 from sinks.atlas.judging import Loaded
 
@@ -27,6 +27,7 @@ FOUND_MAX: Final = 1_000
 """Open commands, or decided items, of all runs read at once; with more of them each run is asked for alone."""
 _REVISION_MAX: Final = 2**53
 """A revision read from a document that somebody forged counts up to here only, so that it stays a JSON number."""
+_NO_SPEC: Final = {"dag": {"entrypoint": "", "exitpoints": [], "tasks": []}}
 
 Message = Result | Look | Tick | CommandInput
 NOT_SIGNED: Final = "This command wasn't signed by the engine; ask by the API."
@@ -118,10 +119,8 @@ class Reader:
         text = entity.attributes.get(types.RUN_REQUEST)
         if not text or not is_signed(text):
             return await self._admit(entity, name, now_ms)
-        try:
-            body = self._seal.open(Sealed.REQUEST, entity.qualified_name, text)
-            request = parse_request(body, entity.qualified_name)
-        except (TamperedError, MalformedError):
+        request = self._signed_request(entity)
+        if request is None:
             return self._tampered(entity, name, None, now_ms)
         transition = start(request, entity.guid, self._evaluator)
         # Who creates a run writes no document; the first input that changes nothing must not leave it without one.
@@ -131,14 +130,8 @@ class Reader:
         admitted = await self._admission.admit(entity)
         attributes = {types.RUN_CREATED_BY: entity.created_by} if entity.created_by else {}
         if isinstance(admitted, NotAdmitted):
-            ended = refused_start(
-                entity.qualified_name,
-                entity.guid,
-                now_ms=now_ms,
-                name=admitted.name,
-                message=admitted.message,
-                requester=entity.created_by,
-            )
+            never_begun = unstarted(_nobodys_request(entity), entity.guid)
+            ended = fail_run(never_begun, admitted.name, admitted.message, now_ms=now_ms)
             return Loaded(ended.run, name, must_write=True, attributes=attributes)
         request = parse_request(admitted, entity.qualified_name)
         transition = start(request, entity.guid, self._evaluator)
@@ -146,19 +139,17 @@ class Reader:
 
     def _tampered(self, entity: Entity, name: str, kept: Kept | None, now_ms: int) -> Loaded:
         self._observer.alert("tampered", entity.guid, "the document or request wasn't signed by the engine")
-        request = None
-        if kept is not None:
-            request = kept.run.request
-        else:
-            text = entity.attributes.get(types.RUN_REQUEST) or ""
-            try:
-                body = self._seal.open(Sealed.REQUEST, entity.qualified_name, text)
-                request = parse_request(body, entity.qualified_name)
-            except (TamperedError, MalformedError):
-                request = None
+        request = self._signed_request(entity) if kept is None else kept.run.request
         revision = max(_claimed_revision(entity), kept.run.revision if kept else 0)
-        ended = tampered(request, entity.guid, revision, now_ms)
+        ended = tampered(request or _nobodys_request(entity), entity.guid, revision, now_ms)
         return Loaded(ended.run, name, must_write=True, effects=ended.effects)
+
+    def _signed_request(self, entity: Entity) -> Request | None:
+        text = entity.attributes.get(types.RUN_REQUEST) or ""
+        try:
+            return parse_request(self._seal.open(Sealed.REQUEST, entity.qualified_name, text), entity.qualified_name)
+        except (TamperedError, MalformedError):
+            return None
 
     async def _open_commands(self, run_guids: set[str]) -> list[CommandView]:
         is_open = Filter(types.COMMAND_STATUS, "eq", CommandStatus.OPEN)
@@ -222,6 +213,17 @@ def _decision(entity: Entity) -> tuple[str, ItemDecision]:
         by=entity.updated_by,
         at=entity.updated_at,
         comment=view.comment,
+    )
+
+
+def _nobodys_request(entity: Entity) -> Request:
+    """Of a run that never had a request to believe: it can say who created it, and why it ended."""
+    return Request(
+        name=entity.qualified_name,
+        spec=spec_of(_NO_SPEC),
+        spec_digest=digest(_NO_SPEC),
+        requester=Requester(name=entity.created_by),
+        created_at=entity.created_at,
     )
 
 

@@ -1,0 +1,95 @@
+"""The timer as a pynumaflow source: one search a second, however often it is read."""
+
+import logging
+from collections import OrderedDict
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from pynumaflow.sourcer import (
+    Message,
+    Offset,
+    PartitionsResponse,
+    PendingResponse,
+    SourceAsyncServer,
+    Sourcer,
+    get_default_partitions,
+)
+
+from pipeline.core.clock import Clock
+from pipeline.messages.envelopes import Event
+from pipeline.store.port import StoreRefusedError, StoreUnavailableError
+from sources.timer.handler import TimerHandler
+
+POLL_S: Final = 1.0
+OFFSETS_KEPT_MAX: Final = 200_000
+"""Offsets already given; those of past minutes leave first, since they never come again."""
+_LOG: Final = logging.getLogger("blockline.timer")
+
+
+class TimerSource(Sourcer):  # type: ignore[misc]  # pynumaflow carries no types
+    """Hands on what the handler finds; what wasn't acked is found again, under the offset of a later minute."""
+
+    def __init__(self, handler: TimerHandler, clock: Clock) -> None:
+        """One source a handler."""
+        self._handler = handler
+        self._clock = clock
+        self._polled_s: float | None = None
+        self._ready: OrderedDict[str, Event] = OrderedDict()
+        self._given: OrderedDict[str, None] = OrderedDict()
+
+    async def read_handler(self, datum: Any, output: Any) -> None:
+        """At most ``num_records`` ticks; returns by the read's time-out if there are none."""
+        await self._poll(datum.timeout_in_ms / 1000)
+        for offset in list(self._ready)[: datum.num_records]:
+            event = self._ready.pop(offset)
+            self._given[offset] = None
+            message = Message(
+                payload=event.encode(),
+                offset=Offset.offset_with_default_partition_id(offset.encode()),
+                event_time=datetime.fromtimestamp(event.at / 1000, UTC),
+            )
+            await output.put(message)
+        while len(self._given) > OFFSETS_KEPT_MAX:
+            self._given.popitem(last=False)
+
+    async def ack_handler(self, ack_request: Any) -> None:
+        """Nothing to remember: a tick that was handled has moved the run's wake-up."""
+
+    async def nack_handler(self, ack_request: Any) -> None:
+        """Given again at the next poll."""
+        for offset in ack_request.offsets:
+            self._given.pop(offset.offset.decode(), None)
+
+    async def pending_handler(self) -> PendingResponse:
+        """Ticks found and not yet handed on."""
+        return PendingResponse(count=len(self._ready))
+
+    async def active_partitions_handler(self) -> PartitionsResponse:
+        """One: there is one replica."""
+        return PartitionsResponse(partitions=get_default_partitions())
+
+    async def _poll(self, timeout_s: float) -> None:
+        now_s = self._clock.monotonic_s()
+        due_in_s = 0.0 if self._polled_s is None else self._polled_s + POLL_S - now_s
+        if due_in_s > 0:
+            if self._ready:
+                return
+            await self._clock.sleep(min(due_in_s, timeout_s))
+            if due_in_s > timeout_s:
+                return
+        self._polled_s = self._clock.monotonic_s()
+        try:
+            found = await self._handler.poll()
+        except (StoreUnavailableError, StoreRefusedError) as error:
+            _LOG.warning("the store can't be searched: %s", error)
+            return
+        except Exception:  # noqa: BLE001  (logged; the batch comes again)
+            # An exception that leaves a handler ends the server; the next poll starts from nothing anyway.
+            _LOG.exception("a poll failed")
+            return
+        self._ready.update((offset, event) for offset, event in found if offset not in self._given)
+
+
+def build_server(handler: TimerHandler, clock: Clock, sock_path: str, info_path: str) -> SourceAsyncServer:
+    """A server on a Unix socket that is yet to be started (``aexec`` or ``start``)."""
+    return SourceAsyncServer(TimerSource(handler, clock), sock_path=sock_path, server_info_file=info_path)
