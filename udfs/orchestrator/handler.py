@@ -27,6 +27,7 @@ from pipeline.messages.envelopes import (
     Outcome,
     Result,
     Tick,
+    parse_dead_letter,
     parse_event,
 )
 from pipeline.messages.seal import Seal, Sealed, TamperedError, is_signed
@@ -51,6 +52,8 @@ class OrchestratorHandler:
         try:
             event = parse_event(payload)
         except MalformedError as error:
+            if _is_dead_letter(payload):
+                return [Tagged(payload, DEAD_TAG)]
             return [self._dead(payload, str(error), None, now_ms)]
         try:
             return self._route(event, now_ms)
@@ -162,6 +165,15 @@ class OrchestratorHandler:
     def _dead(self, payload: bytes, reason: str, run_guid: str | None, now_ms: int) -> Tagged:
         letter: Message = dead_letter(payload, reason=reason, vertex=VERTEX, at=now_ms, run_guid=run_guid)
         return Tagged(letter.encode(), DEAD_TAG)
+
+
+def _is_dead_letter(payload: bytes) -> bool:
+    """A source has no tags: what it refuses comes here as a dead letter already, and goes on as it is."""
+    try:
+        parse_dead_letter(payload)
+    except MalformedError:
+        return False
+    return True
 
 
 def _stuck(body: dict[str, Any], run_guid: str, reason: str) -> list[Result]:
