@@ -158,9 +158,10 @@ def settled_item(task: str, approval: Approval, name: str, otherwise: ItemStatus
     decision = decision_of(approval, name)
     if decision is None:
         return CloseItem(item, task, otherwise)
-    return CloseItem(
-        item, task, ItemStatus.DECIDED, decision["action"], decision.get("comment"), decision["by"], decision["at"]
-    )
+    comment = decision.get("comment", "")
+    if len(comment) == DECISION_COMMENT_CHARS_MAX:
+        comment = None  # it may have been cut for the document: the item keeps the whole of it
+    return CloseItem(item, task, ItemStatus.DECIDED, decision["action"], comment, decision["by"], decision["at"])
 
 
 def item_of(approval: Approval, name: str) -> str | None:

@@ -5,8 +5,8 @@ from typing import Final
 from pipeline.core.errors import ErrorName
 from pipeline.core.statuses import RunStatus, TaskStatus
 from pipeline.machine.finish import verdict
-from pipeline.machine.run import TaskError
-from pipeline.machine.transitions import Draft, cut
+from pipeline.machine.run import TaskError, cut
+from pipeline.machine.transitions import Draft
 from pipeline.spec.depends import DependsError
 from pipeline.spec.expressions import Evaluator, ExpressionError
 from pipeline.spec.model import Task

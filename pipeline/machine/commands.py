@@ -23,8 +23,8 @@ from pipeline.machine.approvals import (
 )
 from pipeline.machine.effects import CloseCommand, CloseItem
 from pipeline.machine.inputs import Command, ItemDecision
-from pipeline.machine.run import TaskError
-from pipeline.machine.transitions import Draft, cut
+from pipeline.machine.run import TaskError, cut
+from pipeline.machine.transitions import Draft
 
 _ENDS: Final = {
     "withdraw": (RunStatus.WITHDRAWN, "withdrew"),

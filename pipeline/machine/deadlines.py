@@ -5,12 +5,9 @@ from pipeline.core.statuses import TaskStatus
 from pipeline.machine.results import go_on_if_due
 from pipeline.machine.run import TaskError, TaskState
 from pipeline.machine.transitions import Draft
-from pipeline.machine.wake_up import expiry_of, give_up_at
+from pipeline.machine.wake_up import expiry_of, gave_up, give_up_at
 
 _EXPIRED = TaskError(ErrorName.APPROVAL_EXPIRED.value, "Nobody decided in time.")
-_GAVE_UP = TaskError(
-    ErrorName.TASK_TIMEOUT.value, "The task took longer than its maxDurationSeconds, queueing included."
-)
 
 
 def judge(draft: Draft) -> None:
@@ -30,7 +27,7 @@ def _judge_task(draft: Draft, name: str, state: TaskState) -> None:
     if expiry is not None and expiry <= now_ms:
         draft.end(name, TaskStatus.EXPIRED, error=_EXPIRED)
     elif give_up is not None and give_up <= now_ms:
-        draft.end(name, TaskStatus.TIMED_OUT, error=_GAVE_UP)
+        draft.end(name, TaskStatus.TIMED_OUT, error=gave_up(state.error))
     elif state.status is TaskStatus.WAITING:
         go_on_if_due(draft, name)
     elif state.status is TaskStatus.RETRYING and state.due_at is not None and state.due_at <= now_ms:

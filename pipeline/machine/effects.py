@@ -1,6 +1,7 @@
 """What a transition wants written, as data; all of it goes into one transaction with the run's document.
 
-Every effect may be written again: it names the entity and says its final values.
+Every effect may be written again. Where two name the same entity, the later one holds; ``None`` leaves a value as it
+is.
 """
 
 from collections.abc import Mapping

@@ -5,9 +5,9 @@ from typing import Final
 from pipeline.core.errors import ErrorName
 from pipeline.core.statuses import RunStatus
 from pipeline.machine.effects import Transition
-from pipeline.machine.run import Request, Run, TaskError
+from pipeline.machine.run import Request, Run, TaskError, cut
 from pipeline.machine.start import unstarted
-from pipeline.machine.transitions import Draft, cut
+from pipeline.machine.transitions import Draft
 from pipeline.messages.envelopes import Requester
 from pipeline.spec.model import digest, spec_of
 

@@ -21,9 +21,9 @@ from pipeline.core.statuses import TaskStatus
 from pipeline.machine.approvals import BadApprovalError, open_items, opened
 from pipeline.machine.effects import WriteEntity
 from pipeline.machine.retries import delay_ms, matching
-from pipeline.machine.run import TaskError, TaskState
-from pipeline.machine.transitions import Draft, cut, lease_of
-from pipeline.machine.wake_up import give_up_at
+from pipeline.machine.run import TaskError, TaskState, cut
+from pipeline.machine.transitions import Draft, lease_of
+from pipeline.machine.wake_up import gave_up, give_up_at
 from pipeline.messages.canonical import MalformedError, encode
 from pipeline.messages.envelopes import ErrorInfo, Outcome, Result
 
@@ -115,7 +115,7 @@ def _fail_attempt(draft: Draft, result: Result) -> None:
     if counts[index] > retriers[index].max_attempts:
         _give_up(draft, name, error)
     elif give_up is not None and draft.now_ms >= give_up:
-        draft.end(name, TaskStatus.TIMED_OUT, error=error)
+        draft.end(name, TaskStatus.TIMED_OUT, error=gave_up(error))
     else:
         key = EffectKey(draft.base.guid, name, state.round, result.step)
         asked_s = None if result.error is None else result.error.retry_after_s
@@ -219,8 +219,21 @@ def _keep_late(draft: Draft, result: Result, state: TaskState) -> None:
 
 
 def _mark(result: Result) -> str:
-    """Tells an exact duplicate: 32 bits, since a mistake costs an entry under ``late`` and nothing else."""
-    return f"{zlib.crc32(result.model_dump_json(exclude={'entities'}).encode(errors='surrogatepass')):08x}"
+    """Tells an exact duplicate: 32 bits, since a mistake costs an entry under ``late`` and nothing else.
+
+    Output and state aren't in it: no attempt gives two of them in one millisecond.
+    """
+    name = "" if result.error is None else result.error.name
+    identity = (
+        result.round,
+        result.attempt,
+        result.step,
+        result.outcome.value,
+        result.started_at,
+        result.ended_at,
+        name,
+    )
+    return f"{zlib.crc32(repr(identity).encode()):08x}"
 
 
 def _last(values: tuple[Any, ...], count: int) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from pipeline.core.limits import DISPATCH_LEASE_MS
+from pipeline.core.limits import DISPATCH_LEASE_MS, ERROR_MESSAGE_CHARS_MAX
 from pipeline.core.statuses import TERMINAL, RunPhase, RunStatus, TaskStatus
 from pipeline.messages.canonical import MalformedError
 from pipeline.messages.envelopes import Requester
@@ -34,6 +34,11 @@ def spec_by_digest(spec_digest: str, body: Mapping[str, Any]) -> Spec:
             _SPECS.clear()
         spec = _SPECS[spec_digest] = spec_of(body)
     return spec
+
+
+def cut(message: str) -> str:
+    """A message short enough for the document."""
+    return message if len(message) <= ERROR_MESSAGE_CHARS_MAX else message[: ERROR_MESSAGE_CHARS_MAX - 1] + "…"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ from dataclasses import replace
 from typing import Any, Final
 
 from pipeline.core.errors import ErrorName
-from pipeline.core.limits import DISPATCH_LEASE_MAX_MS, ERROR_MESSAGE_CHARS_MAX
+from pipeline.core.limits import DISPATCH_LEASE_MAX_MS
 from pipeline.core.statuses import TERMINAL, ItemStatus, RunPhase, RunStatus, TaskStatus
 from pipeline.machine.approvals import closing_items
 from pipeline.machine.effects import Effect
-from pipeline.machine.run import Run, TaskError, TaskState
+from pipeline.machine.run import Run, TaskError, TaskState, cut
 from pipeline.machine.scope import scope_of_tasks, task_scope
 from pipeline.machine.wake_up import wake_up
 
@@ -33,11 +33,6 @@ NEXT: Final[Mapping[TaskStatus, frozenset[TaskStatus]]] = {
     S.RETRYING: _ENDS | _ACTIVE,
 } | dict.fromkeys(TERMINAL, frozenset())
 """The statuses that may follow each status within a round. INCIDENT isn't reached in this version."""
-
-
-def cut(message: str) -> str:
-    """A message short enough for the document."""
-    return message if len(message) <= ERROR_MESSAGE_CHARS_MAX else message[: ERROR_MESSAGE_CHARS_MAX - 1] + "…"
 
 
 def lease_of(first_ms: int, dispatches: int) -> int:

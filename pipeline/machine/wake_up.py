@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 
+from pipeline.core.errors import ErrorName
 from pipeline.core.limits import CLOCK_SKEW_MAX_MS, DECISION_GRACE_MS, WAKE_UP_MAX_MS
 from pipeline.core.statuses import TaskStatus
-from pipeline.machine.run import TaskState
+from pipeline.machine.run import TaskError, TaskState, cut
 from pipeline.spec.model import Spec, Task
 
 
@@ -23,6 +24,14 @@ def give_up_at(task: Task, state: TaskState) -> int | None:
     if task.max_duration_s is None or state.first_dispatched_at is None:
         return None
     return state.first_dispatched_at + round(task.max_duration_s * 1000)
+
+
+def gave_up(last: TaskError | None) -> TaskError:
+    """The error of a task past its ``maxDurationSeconds``; ``last`` is why its last attempt failed, if one did."""
+    what = "The task took longer than its maxDurationSeconds, queueing included."
+    if last is not None:
+        what = f"{what} Its last attempt failed with {last.name}: {last.message}"
+    return TaskError(ErrorName.TASK_TIMEOUT.value, cut(what))
 
 
 def due_times(task: Task, state: TaskState) -> Iterator[int]:
