@@ -7,18 +7,16 @@ import jsonschema
 import pytest
 import yaml
 
+from pipeline.blocks.registry import Registry
+from pipeline.topology.blocks import runner_blocks
 from pipeline.topology.build import build_topology
-from pipeline.topology.model import Access, RunnerBlock
 from pipeline.topology.render import render
 from pipeline.topology.values import Values
 
 ROOT = Path(__file__).parents[2]
 CRDS = ROOT / "tests/data/crds"
-BLOCKS = (
-    RunnerBlock("APPROVAL", access=(Access.MAIL,)),
-    RunnerBlock("NOTIFICATION", access=(Access.MAIL,)),
-    RunnerBlock("PASS"),
-)
+REGISTRY = Registry.load("udfs.runners")
+BLOCKS = runner_blocks(REGISTRY.manifest(block_type) for block_type in REGISTRY.runner_types())
 RENDERED = render(build_topology(BLOCKS, Values().shards), Values())
 CONFIG_MAP, BUFFER_SERVICE, PIPELINE = yaml.safe_load_all(RENDERED)
 

@@ -34,6 +34,8 @@ RESTART_MIN_S: Final = 0.1
 RESTART_MAX_S: Final = 10.0
 CLOSE_GRACE_S: Final = 0.5
 """Streams whose client has gone end by themselves in a moment; what hasn't then is cut off."""
+HANDLER_END_S: Final = 5.0
+"""A cancelled handler gets this long to clean up."""
 STABLE_S: Final = 30.0
 """A server that lived this long starts again without a wait."""
 MESSAGE_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -149,22 +151,28 @@ class VertexServer:
     async def close(self) -> None:
         """Stop the server, end its handlers and remove its socket; no error when it isn't open."""
         self.is_up = False
-        channel, server, servicer = self._channel, self._server, self._servicer
-        self._channel = self._server = self._servicer = None
-        if channel is not None:
-            await channel.close()
-        if server is not None:
-            await server.stop(CLOSE_GRACE_S)
-        if servicer is not None:
-            await _end([task for task in servicer.background_tasks if not task.done()])
+        # Each is forgotten only after it is closed: a close that is cancelled midway is repeated by the plane's stop.
+        if self._channel is not None:
+            await self._channel.close()
+            self._channel = None
+        if self._server is not None:
+            await self._server.stop(CLOSE_GRACE_S)
+            self._server = None
+        if self._servicer is not None:
+            await self._end_handlers()
+            self._servicer = None
         (self._directory / f"{self._name}.{self._generation}").unlink(missing_ok=True)
 
-
-async def _end(tasks: list[asyncio.Task[Any]]) -> None:
-    # A container's end would take its handlers along; in this process they have to be ended one by one.
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    async def _end_handlers(self) -> None:
+        # A container's end would take its handlers along; in this process they have to be ended one by one.
+        tasks = [task for task in self._servicer.background_tasks if not task.done()]
+        for task in tasks:
+            task.cancel()
+        if not tasks:
+            return
+        _, left = await asyncio.wait(tasks, timeout=HANDLER_END_S)
+        if left:
+            _LOG.error("%d handlers of %s don't end when they are cancelled", len(left), self._name)
 
 
 def _reason(error: BaseException) -> str:

@@ -3,9 +3,11 @@
 import asyncio
 import gc
 from collections import Counter
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 import pytest
+import uvloop
 from pynumaflow.mapper import Message
 from pynumaflow.sinker import Response
 
@@ -36,7 +38,16 @@ STRAIGHT = manifest(
 )
 
 
-def test_everything_arrives_and_is_acked() -> None:
+LOOPS = pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+
+
+def run_on(new_loop: Callable[[], asyncio.AbstractEventLoop], story: Coroutine[None, None, None]) -> None:
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(story)
+
+
+@LOOPS
+def test_everything_arrives_and_is_acked(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
     async def story() -> None:
         log, out = Log(numbered(500)), Written()
         async with running(STRAIGHT, {"in": log.factory(), "work": tagged("x"), "out": out.factory()}) as plane:
@@ -48,7 +59,7 @@ def test_everything_arrives_and_is_acked() -> None:
             assert all(vertex.is_up and vertex.restarts == vertex.retries == 0 for vertex in status.values())
             assert all(vertex.in_flight == vertex.buffered == 0 for vertex in status.values())
 
-    asyncio.run(story())
+    run_on(new_loop, story())
 
 
 def test_tags_choose_edges_and_several_results_fan_out() -> None:
@@ -387,7 +398,10 @@ def test_without_read_ahead_one_batch_is_in_flight() -> None:
     asyncio.run(story())
 
 
-def test_a_stop_leaves_no_task_socket_or_file_behind(caplog: pytest.LogCaptureFixture) -> None:
+@LOOPS
+def test_a_stop_leaves_no_task_socket_or_file_behind(
+    new_loop: Callable[[], asyncio.AbstractEventLoop], caplog: pytest.LogCaptureFixture
+) -> None:
     async def life() -> None:
         async def answer(payload: bytes) -> list[Message]:
             if payload == b"m0":
@@ -414,7 +428,7 @@ def test_a_stop_leaves_no_task_socket_or_file_behind(caplog: pytest.LogCaptureFi
         await lives(10)
         await until(lambda: descriptors() <= before + 2)  # gRPC closes its own a moment later
 
-    asyncio.run(story())
+    run_on(new_loop, story())
     assert not [record for record in caplog.records if record.levelno > 20], "stopping isn't an error"
 
 
@@ -499,5 +513,24 @@ def test_the_rendered_manifest_runs() -> None:
             "atlas-1": 22,
             "dead-letter": 11,
         }
+
+    asyncio.run(story())
+
+
+def test_a_stop_in_the_middle_of_restarts_leaves_nothing_behind() -> None:
+    async def answer(payload: bytes) -> list[Message]:
+        raise RuntimeError("a poison message")
+
+    async def life(restarts: int) -> None:
+        log, out = Log(numbered(3)), Written()
+        async with running(STRAIGHT, {"in": log.factory(), "work": mapping(answer), "out": out.factory()}) as plane:
+            await until(lambda: plane.status()["work"].restarts == restarts)
+        assert not log.acked
+        mine = asyncio.current_task()
+        await until(lambda: asyncio.all_tasks() == {mine})
+
+    async def story() -> None:
+        for restarts in (1, 2, 1, 3):
+            await life(restarts)
 
     asyncio.run(story())
