@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pipeline.spec.validation import check_input
-
 from pipeline.core.errors import ErrorName, InvalidError
 from pipeline.core.ids import WORKFLOW_PREFIX
 from pipeline.directory.port import Directory, Person
 from pipeline.messages.canonical import MalformedError, decode
 from pipeline.messages.envelopes import Requester
+from pipeline.spec.input_schema import check_input
 from pipeline.spec.model import digest
 from pipeline.store import types
 from pipeline.store.port import Entity, EntityStore
