@@ -26,6 +26,7 @@ from pynumaflow.sourcer import (
 )
 from pynumaflow.sourcer import Message as SourceMessage
 
+from pipeline.core.clock import Clock
 from pipeline.local.plane.plane import LocalPlane
 from pipeline.local.plane.serving import ServerFactory
 from pipeline.process.clock import SystemClock
@@ -35,6 +36,13 @@ EVENT_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 
 Answer = Callable[[bytes], Awaitable[list[Message]]]
 Write = Callable[[list[SinkDatum]], Awaitable[dict[str, Response]]]
+
+
+class HurriedClock(SystemClock):
+    """Waits a fiftieth of what it is asked for, so that backoffs don't make a test long."""
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds / 50)
 
 
 class Log:
@@ -166,10 +174,12 @@ def manifest(vertices: list[dict[str, Any]], edges: list[dict[str, Any]]) -> str
 
 
 @contextlib.asynccontextmanager
-async def running(text: str, servers: Mapping[str, ServerFactory]) -> AsyncIterator[LocalPlane]:
+async def running(
+    text: str, servers: Mapping[str, ServerFactory], clock: Clock | None = None
+) -> AsyncIterator[LocalPlane]:
     """A plane that is stopped in the end, and that left no socket behind."""
     with tempfile.TemporaryDirectory(prefix="p") as folder:
-        plane = LocalPlane(text, servers, SystemClock(), Path(folder))
+        plane = LocalPlane(text, servers, clock or SystemClock(), Path(folder))
         await plane.start()
         try:
             yield plane
