@@ -80,9 +80,9 @@ class RunnerShell:
         try:
             dispatch = parse_dispatch(payload)
         except MalformedError as error:
-            return self._dead(payload, str(error))
+            return self.refuse(payload, str(error))
         if dispatch.type != self._manifest.type:
-            return self._dead(payload, f"a task of type {dispatch.type} came to {self.vertex}", dispatch.run_guid)
+            return self.refuse(payload, f"a task of type {dispatch.type} came to {self.vertex}", dispatch.run_guid)
         if self._clock.now_ms() > dispatch.valid_until + CLOCK_SKEW_MAX_MS:
             return None
         work = (str(dispatch.effect_key), dispatch.attempt)
@@ -123,7 +123,8 @@ class RunnerShell:
             _LOG.exception("%s failed in attempt %s of %s", dispatch.type, dispatch.attempt, dispatch.effect_key)
             return Failed(ErrorName.TASK_FAILED, f"the block failed with an unexpected {type(error).__name__}")
 
-    def _dead(self, payload: bytes, reason: str, run_guid: str | None = None) -> Tagged:
+    def refuse(self, payload: bytes, reason: str, run_guid: str | None = None) -> Tagged:
+        """The dead letter of ``payload``; ``reason`` is one sentence without stack trace or secret."""
         letter = dead_letter(payload, reason=reason, vertex=self.vertex, at=self._clock.now_ms(), run_guid=run_guid)
         return Tagged(letter.encode(), DEAD_TAG)
 

@@ -100,8 +100,9 @@ class ApprovalRunner(Runner[ApprovalArguments, ApprovalOutput]):
                 never.append({"name": name, "reason": str(error)})
             if is_away:
                 break
-        # Those who were put off come last, so that they hold up nobody.
+        # Those who were put off come last, so that they hold up nobody. The approval itself is the machine's by now.
         told = {**state, "tell": [*rest, *unsent]}
+        del told["approval"]
         if never:
             told["tell_failed"] = never
         if not told["tell"]:
