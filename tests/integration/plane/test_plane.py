@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import uvloop
 from pynumaflow.mapper import Message
+from pynumaflow.shared.asynciter import NonBlockingIterator
 from pynumaflow.sinker import Response
+from pynumaflow.sourcer import ReadRequest, SourceAsyncServer
 
 from pipeline.local.plane.manifest import ManifestError
 from pipeline.local.plane.metrics import PlaneCollector
@@ -22,6 +24,7 @@ from pipeline.topology.render import render
 from pipeline.topology.values import Values
 from tests.integration.plane.small import (
     Log,
+    LogSource,
     Written,
     edge,
     manifest,
@@ -532,5 +535,38 @@ def test_a_stop_in_the_middle_of_restarts_leaves_nothing_behind() -> None:
     async def story() -> None:
         for restarts in (1, 2, 1, 3):
             await life(restarts)
+
+    asyncio.run(story())
+
+
+class Ticking(LogSource):
+    """Gives all it has at every read, acked or not, as a timer does while something is due."""
+
+    async def read_handler(self, datum: ReadRequest, output: NonBlockingIterator) -> None:
+        self.next, self.skip = 0, set()
+        await super().read_handler(datum, output)
+        await asyncio.sleep(0.002)
+
+
+def test_an_offset_given_again_is_one_message() -> None:
+    async def story() -> None:
+        gate = asyncio.Event()
+
+        async def answer(payload: bytes) -> list[Message]:
+            await gate.wait()
+            return [Message(payload)]
+
+        log, out = Log(numbered(3)), Written()
+        servers = {
+            "in": lambda path: SourceAsyncServer(Ticking(log), sock_path=path),
+            "work": mapping(answer),
+            "out": out.factory(),
+        }
+        async with running(STRAIGHT, servers) as plane:
+            await until(lambda: plane.status()["in"].duplicates > 10)
+            assert not log.acked
+            gate.set()
+            await until(lambda: len(log.acked) > 10)
+            assert sorted(out.kept) == [b"m0", b"m1", b"m2"], "what was acked lately is acked again, not done again"
 
     asyncio.run(story())
