@@ -1,6 +1,6 @@
 """The container of the vertex ``cdc``: a consumer group on a real Kafka.
 
-Settings (by the rendered manifest): ``BLOCKLINE_KAFKA`` (``host:port``, several with commas), ``BLOCKLINE_KAFKA_TOPIC``,
+Settings (by the rendered manifest): ``BLOCKLINE_KAFKA`` (``host:port``, more with commas), ``BLOCKLINE_KAFKA_TOPIC``,
 ``BLOCKLINE_KAFKA_GROUP``; ``BLOCKLINE_LOG_LEVEL`` and ``BLOCKLINE_LOG_FORMAT`` as everywhere.
 """
 

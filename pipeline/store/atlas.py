@@ -1,0 +1,265 @@
+"""The store on Apache Atlas, or anything that speaks its REST: writes through pyatlan, reads by plain REST."""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import httpx
+
+from pipeline.core.limits import STORE_WRITE_TIMEOUT_S
+from pipeline.messages.canonical import MalformedError, decode, encode
+from pipeline.messages.envelopes import EntityWrite
+from pipeline.store import types
+from pipeline.store.atlas_http import PYATLAN_PATH, AtlasAccess, AtlasTransport, DeniedError, MissingError
+from pipeline.store.port import (
+    Entity,
+    Query,
+    StoreRefusedError,
+    StoreUnavailableError,
+    StoreUnknownError,
+)
+
+GUIDS_A_REQUEST_MAX: Final = 50
+"""They stand in the address: 50 are 2 KiB, and Jetty takes 8."""
+LIMIT_MAX: Final = 1000
+_OWN_TYPES: Final = frozenset({types.RUN, types.WORKFLOW, types.ITEM, types.COMMAND, types.DEAD_LETTER})
+_NO_SUCH_NAME: Final = frozenset({"ATLAS-404-00-009", "ATLAS-404-00-00A"})
+_NO_SUCH_GUID: Final = "ATLAS-404-00-005"
+_WHOLE: Final = {"minExtInfo": "true", "ignoreRelationships": "true"}
+
+
+def load() -> None:
+    """Import pyatlan and make its models now: 3 s and 135 MiB, else at the first write. May be called in a thread and
+    again.
+    """
+    import pyatlan.client.aio.client  # noqa: PLC0415  (3 s: only who writes pays for it)
+
+    import pipeline.store.atlas_models  # noqa: F401, PLC0415  (likewise)
+
+    # What it would log as errors is raised as the port's errors, and its debugging texts hold whole documents.
+    logging.getLogger(pyatlan.__name__).setLevel(logging.CRITICAL)
+
+
+class AtlasEntityStore:
+    """See :class:`pipeline.store.port.EntityStore`. Belongs to one event loop; every method may be called
+    concurrently. Nothing is retried here.
+    """
+
+    def __init__(self, access: AtlasAccess, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        """``transport`` sends instead of the network (an ``ASGITransport`` to an Atlas in this process). Connects at
+        the first request.
+        """
+        self._access = access
+        self._http = httpx.AsyncClient(
+            base_url=access.url + PYATLAN_PATH,
+            transport=AtlasTransport(access, transport),
+            headers={"accept": "application/json", "user-agent": "blockline"},
+        )
+        self._pyatlan: Any = None
+
+    async def aclose(self) -> None:
+        """Close the connections; may be called twice."""
+        await self._http.aclose()
+
+    async def get(self, guids: Sequence[str]) -> dict[str, Entity]:
+        """See :class:`~pipeline.store.port.EntityStore`."""
+        wanted = list(dict.fromkeys(guids))
+        found: dict[str, Entity] = {}
+        for start in range(0, len(wanted), GUIDS_A_REQUEST_MAX):
+            for entity in await self._get_some(wanted[start : start + GUIDS_A_REQUEST_MAX]):
+                found[entity.guid] = entity
+        return found
+
+    async def get_by_name(self, type_name: str, qualified_name: str) -> Entity | None:
+        """See :class:`~pipeline.store.port.EntityStore`."""
+        path = f"entity/uniqueAttribute/type/{type_name}"
+        try:
+            body = await self._read("GET", path, params={"attr:qualifiedName": qualified_name, **_WHOLE})
+        except MissingError as error:
+            if error.code in _NO_SUCH_NAME:
+                return None
+            raise
+        entity = _entity(body.get("entity") or {})
+        return None if entity.is_deleted else entity
+
+    async def upsert(self, entities: Sequence[EntityWrite]) -> dict[str, str]:
+        """See :class:`~pipeline.store.port.EntityStore`; of two writes to one entity the later one's attributes win."""
+        writes = _merged(entities)
+        if not writes:
+            return {}
+        client = self._client()
+        from pipeline.store.atlas_models import model_of  # noqa: PLC0415  (imports pyatlan)
+
+        guids = {f"-{number}": write for number, write in enumerate(writes, 1)}
+        models = [model_of(write, guid) for guid, write in guids.items()]
+        try:
+            async with asyncio.timeout(STORE_WRITE_TIMEOUT_S):
+                answer = await client.asset.save(models)
+        except TimeoutError as error:
+            raise StoreUnknownError(f"Atlas didn't answer a write within {STORE_WRITE_TIMEOUT_S:.0f} s.") from error
+        except DeniedError as error:
+            raise self._denied(error, {write.type_name for write in writes}) from error
+        return await self._guids(writes, guids, answer)
+
+    async def find(self, query: Query) -> list[Entity]:
+        """See :class:`~pipeline.store.port.EntityStore`."""
+        if not 1 <= query.limit <= LIMIT_MAX or query.offset < 0:
+            raise StoreRefusedError(f"a search gives 1 to {LIMIT_MAX} entities at a time")
+        body = await self._read("POST", "search/basic", content=encode(_search(query)))
+        return [_entity(header) for header in body.get("entities") or ()]
+
+    async def delete(self, guids: Sequence[str]) -> None:
+        """See :class:`~pipeline.store.port.EntityStore`; in several requests above 50."""
+        wanted = list(dict.fromkeys(guids))
+        for start in range(0, len(wanted), GUIDS_A_REQUEST_MAX):
+            await self._delete_some(wanted[start : start + GUIDS_A_REQUEST_MAX])
+
+    async def _get_some(self, guids: list[str]) -> list[Entity]:
+        """Atlas refuses the whole request for one unknown guid, and names it: ask again without."""
+        while guids:
+            try:
+                body = await self._read("GET", "entity/bulk", params={"guid": guids, **_WHOLE})
+                return [_entity(entity) for entity in body.get("entities") or ()]
+            except MissingError as error:
+                if error.code != _NO_SUCH_GUID:
+                    raise
+                named = [guid for guid in guids if guid in str(error)]
+                if not named and len(guids) > 1:
+                    half = len(guids) // 2
+                    return [*await self._get_some(guids[:half]), *await self._get_some(guids[half:])]
+                guids = [guid for guid in guids if named and guid not in named]
+        return []
+
+    async def _delete_some(self, guids: list[str]) -> None:
+        try:
+            async with asyncio.timeout(STORE_WRITE_TIMEOUT_S):
+                await self._http.request("DELETE", "entity/bulk", params={"guid": guids, "deleteType": "SOFT"})
+        except TimeoutError as error:
+            raise StoreUnknownError("Atlas didn't answer a deletion in time.") from error
+        except DeniedError as error:
+            raise StoreUnavailableError(str(error)) from error
+        except MissingError as error:
+            if error.code != _NO_SUCH_GUID:
+                raise
+            rest = [guid for guid in guids if guid not in str(error)]
+            if len(rest) == len(guids):  # it doesn't say which: one after the other
+                rest = []
+                for guid in guids if len(guids) > 1 else ():
+                    await self._delete_some([guid])
+            if rest:
+                await self._delete_some(rest)
+
+    async def _read(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        if "content" in request:
+            request["headers"] = {"content-type": "application/json"}
+        try:
+            async with asyncio.timeout(STORE_WRITE_TIMEOUT_S):
+                response = await self._http.request(method, path, **request)
+            body = decode(response.content)
+        except TimeoutError as error:
+            raise StoreUnavailableError(f"Atlas didn't answer within {STORE_WRITE_TIMEOUT_S:.0f} s.") from error
+        except DeniedError as error:
+            raise StoreUnavailableError(str(error)) from error
+        except MalformedError as error:
+            raise StoreUnavailableError("Atlas' answer isn't JSON.") from error
+        if not isinstance(body, dict):
+            raise StoreUnavailableError("Atlas' answer isn't what Atlas answers.")
+        return body
+
+    async def _guids(
+        self, writes: Iterable[EntityWrite], guids: Mapping[str, EntityWrite], answer: Any
+    ) -> dict[str, str]:
+        """Guids by qualified name: as assigned, else as changed, else looked up (an Atlas that doesn't tell)."""
+        assigned = {
+            guids[own].qualified_name: real for own, real in (answer.guid_assignments or {}).items() if own in guids
+        }
+        changed = answer.mutated_entities
+        for entity in [*(changed.CREATE or ()), *(changed.UPDATE or ())] if changed else ():
+            if entity.qualified_name:
+                assigned.setdefault(entity.qualified_name, entity.guid)
+        for write in writes:
+            if write.qualified_name not in assigned:
+                there = await self.get_by_name(write.type_name, write.qualified_name)
+                if there is None:
+                    raise StoreUnknownError(
+                        f"Atlas doesn't say what became of {write.type_name} {write.qualified_name}."
+                    )
+                assigned[write.qualified_name] = there.guid
+        return assigned
+
+    @staticmethod
+    def _denied(error: DeniedError, type_names: set[str]) -> Exception:
+        """On the engine's own types it is a fault of the installation, and every message would fall for it."""
+        return StoreUnavailableError(str(error)) if type_names <= _OWN_TYPES else StoreRefusedError(str(error))
+
+    def _client(self) -> Any:
+        """The client of pyatlan on the adapter's own session: one request a save, no retry, no token refresh."""
+        if self._pyatlan is None:
+            load()
+            from pyatlan.client.aio.client import AsyncAtlanClient  # noqa: PLC0415  (see load)
+
+            client = AsyncAtlanClient(
+                base_url=self._access.url, api_key="the transport logs in", proxy=None, verify=True
+            )
+            client._session.close()  # noqa: SLF001  (the one for synchronous calls, never used)
+            client._async_session = self._http  # noqa: SLF001  (pyatlan has no other way to hand in a session)
+            self._pyatlan = client
+        return self._pyatlan
+
+
+def _merged(entities: Sequence[EntityWrite]) -> list[EntityWrite]:
+    merged: dict[tuple[str, str], EntityWrite] = {}
+    for write in entities:
+        key = (write.type_name, write.qualified_name)
+        before = merged.get(key)
+        if before is not None:
+            write = write.model_copy(update={"attributes": {**before.attributes, **write.attributes}})  # noqa: PLW2901
+        if not write.type_name or not write.qualified_name:
+            raise StoreRefusedError("an entity needs a type and a qualified name")
+        merged[key] = write
+    return list(merged.values())
+
+
+def _search(query: Query) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "typeName": query.type_name,
+        "excludeDeletedEntities": True,
+        "includeClassificationAttributes": False,
+        "attributes": sorted({"qualifiedName", "name", *query.attributes}),
+        "limit": query.limit,
+        "offset": query.offset,
+    }
+    if query.filters:
+        criterion = []
+        for wanted in query.filters:
+            condition: dict[str, Any] = {"attributeName": wanted.attribute, "operator": wanted.operator}
+            if wanted.operator not in {"is_null", "not_null"}:
+                condition["attributeValue"] = _as_text(wanted.value)
+            criterion.append(condition)
+        body["entityFilters"] = {"condition": "AND", "criterion": criterion}
+    if query.sort_by is not None:
+        body["sortBy"] = query.sort_by
+        body["sortOrder"] = "DESCENDING" if query.is_descending else "ASCENDING"
+    return body
+
+
+def _as_text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _entity(body: Mapping[str, Any]) -> Entity:
+    attributes = {name: value for name, value in (body.get("attributes") or {}).items() if value is not None}
+    tags = body.get("classificationNames") or [tag.get("typeName") for tag in body.get("classifications") or ()]
+    return Entity(
+        type_name=str(body.get("typeName", "")),
+        guid=str(body.get("guid", "")),
+        qualified_name=str(attributes.get("qualifiedName", "")),
+        attributes=attributes,
+        created_by=body.get("createdBy") or "",
+        updated_by=body.get("updatedBy") or "",
+        created_at=body.get("createTime") or 0,
+        updated_at=body.get("updateTime") or 0,
+        is_deleted=body.get("status") == "DELETED",
+        classifications=tuple(str(tag) for tag in tags),
+    )
