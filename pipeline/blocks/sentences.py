@@ -65,6 +65,9 @@ def findings(
             for place, detail in located
             if place.union not in uncertain and (_is_certain(detail) or not _touches(place.path, unknown))
         ]
+    # Where one branch of a union fits as far as its parts, that another branch doesn't fit at all says nothing.
+    deep = {place.union for place, _ in located if place.union is not None and len(place.path) > len(place.union)}
+    located = [(place, detail) for place, detail in located if place.union not in deep or place.path != place.union]
     found: dict[tuple[Path, str], Finding] = {}
     for path, details in _by_path(located).items():
         finding = _finding(path, details, model)
@@ -155,6 +158,6 @@ def _nearest(path: Path, model: type[BaseModel]) -> str:
         here = next((field.annotation for name, field in fields.items() if part in {name, field.alias}), None)
     if not (isinstance(here, type) and issubclass(here, BaseModel)):
         return ""
-    names = [field.alias or name for name, field in here.model_fields.items()]
+    names = list(here.model_json_schema().get("properties", {}))
     near = difflib.get_close_matches(str(path[-1]), names, n=1)
     return f"; did you mean {near[0]}?" if near else f"; it takes {', '.join(names)}"

@@ -151,6 +151,8 @@ def _result(
 ) -> Result | Failed:
     if isinstance(answer, Failed):
         return answer
+    if not isinstance(answer, Succeeded | Waiting):
+        return Failed(ErrorName.VALIDATION_OUTPUT, f"{dispatch.type} ended without an answer")
     refused = _too_many(answer.entities)
     if refused:
         return refused
@@ -174,7 +176,11 @@ def _result(
         _small_bytes(result.encode(), RESULT_BYTES_MAX, "result")
     except _TooLargeError as error:
         return Failed(ErrorName.ENGINE_TOO_LARGE, str(error))
-    except (MalformedError, ValidationError):
+    except (
+        MalformedError,
+        ValueError,
+        TypeError,
+    ):  # pydantic's errors of validation and of serialisation are ValueErrors
         return Failed(ErrorName.VALIDATION_OUTPUT, f"what {dispatch.type} returned isn't what it promises to return")
     return result
 

@@ -2,8 +2,8 @@
 
 A block's ``examples.jsonl`` has one JSON object a line: ``name``; ``kind`` (``good``, the default, ``retryable`` or
 ``final``); ``arguments``; optionally ``requester``, ``asset``, ``step``, ``cause``, ``state``; ``world``, which
-describes the fakes behind the block's ports; and ``expect``: ``outcome`` and whichever of ``output``, ``state``, ``continue_at``,
-``continue_cause`` and ``error`` (a name) matter.
+describes the fakes behind the block's ports; and ``expect``: ``outcome`` and whichever of ``output``, ``state``,
+``continue_at``, ``continue_cause`` and ``error`` (a name) matter.
 """
 
 import asyncio
