@@ -122,10 +122,10 @@ async def _measure() -> list[tuple[object, ...]]:
     given: dict[int, float] = {}
     acked: dict[int, float] = {}
     servers = {
-        "in": lambda path: SourceAsyncServer(_Source(queue, given, acked), sock_path=path),
-        "one": lambda path: MapAsyncServer(_pass_on, sock_path=path),
-        "two": lambda path: MapAsyncServer(_pass_on, sock_path=path),
-        "out": lambda path: SinkAsyncServer(_write, sock_path=path),
+        "in": lambda path, _: SourceAsyncServer(_Source(queue, given, acked), sock_path=path),
+        "one": lambda path, _: MapAsyncServer(_pass_on, sock_path=path),
+        "two": lambda path, _: MapAsyncServer(_pass_on, sock_path=path),
+        "out": lambda path, _: SinkAsyncServer(_write, sock_path=path),
     }
     with tempfile.TemporaryDirectory(prefix="p") as folder:
         plane = LocalPlane(_manifest(), servers, SystemClock(), Path(folder))

@@ -24,9 +24,10 @@ from pipeline.core.errors import BlocklineError
 from pipeline.local.plane.flow import Counters
 from pipeline.local.plane.manifest import Kind
 
-ServerFactory = Callable[[str], Any]
-"""From the path of a Unix socket to a ``MapAsyncServer``, ``SinkAsyncServer`` or ``SourceAsyncServer`` that isn't
-started. Called again after a crash; a source's handler must then be made anew, since it knows what it has given."""
+ServerFactory = Callable[[str, str], Any]
+"""From the paths of a Unix socket and a server-info file (which only a server that starts itself writes) to a
+``MapAsyncServer``, ``SinkAsyncServer`` or ``SourceAsyncServer`` that isn't started. Called again after each death; the
+handlers behind it may be new or the same."""
 
 SOCKET_PATH_BYTES_MAX: Final = 107
 """What Linux allows for the path of a Unix socket, without the closing zero."""
@@ -123,7 +124,7 @@ class VertexServer:
 
     async def _serve(self, path: str) -> None:
         servicer_type, register = _KINDS[self._kind]
-        vendor = self._factory(path)
+        vendor = self._factory(path, f"{path}.info")
         self._servicer = getattr(vendor, "servicer", None)
         if not isinstance(self._servicer, servicer_type):
             raise WrongServerError(f"the vertex {self._name!r} is a {self._kind} and needs pynumaflow's async server")

@@ -16,6 +16,8 @@ from pipeline.local.plane.vertex import Equipment, ended, shake_hands
 ACK_GATHER_S: Final = 0.002
 """Acks of this long travel together."""
 ACK_OFFSETS_MAX: Final = 1_000
+READ_END_S: Final = 5.0
+"""Beyond its time-out, a read under way gets this long when the server has failed otherwise."""
 REPEAT_WINDOW_S: Final = 60.0
 """A repeated offset is dropped for this long after its ack: JetStream's window for duplicates."""
 REPEATS_REMEMBERED_MAX: Final = 100_000
@@ -43,6 +45,7 @@ class SourceVertex:
         self._to_ack: deque[Offset] = deque()
         self._has_acks = asyncio.Event()
         self._has_room = asyncio.Event()
+        self._is_ending = False
 
     def in_flight(self) -> int:
         """See :class:`~pipeline.local.plane.vertex.Runnable`."""
@@ -54,20 +57,33 @@ class SourceVertex:
         while True:
             channel = await server.open()
             try:
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._read(channel))
-                    group.create_task(self._ack(channel))
+                await self._session(channel)
             except* DIED as error:
                 await server.died(error)
+
+    async def _session(self, channel: grpc.aio.Channel) -> None:
+        self._is_ending = False
+        tasks = (asyncio.create_task(self._read(channel)), asyncio.create_task(self._ack(channel)))
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            # A read under way is read to its end: the source may not give again what it has given once.
+            self._is_ending = True
+            self._has_room.set()
+            await asyncio.wait(tasks[:1], timeout=self._equipment.plan.read_timeout_s + READ_END_S)
+        finally:
+            for task in tasks:
+                task.cancel()
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
+        raise ExceptionGroup("the source's streams ended", [end for end in ends if isinstance(end, Exception)])
 
     async def _read(self, channel: grpc.aio.Channel) -> None:
         call = source_pb2_grpc.SourceStub(channel).ReadFn()
         plan = self._equipment.plan
         try:
             await shake_hands(call, _READ_HANDSHAKE)
-            while True:
+            while room := await self._room():
                 request = source_pb2.ReadRequest.Request(
-                    num_records=min(plan.read_batch_size, await self._room()),
+                    num_records=min(plan.read_batch_size, room),
                     timeout_in_ms=int(plan.read_timeout_s * 1000),
                 )
                 await call.write(source_pb2.ReadRequest(request=request))
@@ -85,10 +101,15 @@ class SourceVertex:
             self._take(answer.result)
 
     async def _room(self) -> int:
-        """Messages that may still be read: all of ``concurrency`` when reading ahead, else one batch after another."""
+        """Messages that may be read: up to ``concurrency`` when reading ahead, else one batch after another.
+
+        0 when the session is to end.
+        """
         plan, outlet = self._equipment.plan, self._equipment.outlet
         while True:
             await outlet.cleared()
+            if self._is_ending:
+                return 0
             room = plan.concurrency - len(self._on_way)
             if room > 0 and (plan.is_reading_ahead or not self._on_way):
                 return room

@@ -54,7 +54,7 @@ class Log:
         self.readers = 0
 
     def factory(self) -> ServerFactory:
-        return lambda path: SourceAsyncServer(LogSource(self), sock_path=path)
+        return lambda path, _: SourceAsyncServer(LogSource(self), sock_path=path)
 
     @property
     def is_done(self) -> bool:
@@ -100,7 +100,7 @@ def mapping(answer: Answer) -> ServerFactory:
     async def handler(keys: list[str], datum: Datum) -> Messages:
         return Messages(*await answer(datum.value))
 
-    return lambda path: MapAsyncServer(handler, sock_path=path)
+    return lambda path, _: MapAsyncServer(handler, sock_path=path)
 
 
 def tagged(*tags: str) -> ServerFactory:
@@ -121,7 +121,7 @@ class Written:
         self.answer = answer or (lambda datum_id, _: Response.as_success(datum_id))
 
     def factory(self) -> ServerFactory:
-        return lambda path: SinkAsyncServer(self.write, sock_path=path)
+        return lambda path, _: SinkAsyncServer(self.write, sock_path=path)
 
     async def write(self, datums: AsyncIterable[SinkDatum]) -> Responses:
         batch = [datum async for datum in datums]

@@ -11,7 +11,7 @@ import uvloop
 from pynumaflow.mapper import Message
 from pynumaflow.shared.asynciter import NonBlockingIterator
 from pynumaflow.sinker import Response
-from pynumaflow.sourcer import ReadRequest, SourceAsyncServer
+from pynumaflow.sourcer import AckRequest, ReadRequest, SourceAsyncServer
 
 from pipeline.local.plane.manifest import ManifestError
 from pipeline.local.plane.metrics import PlaneCollector
@@ -23,6 +23,7 @@ from pipeline.topology.model import RunnerBlock
 from pipeline.topology.render import render
 from pipeline.topology.values import Values
 from tests.integration.plane.small import (
+    HurriedClock,
     Log,
     LogSource,
     Written,
@@ -239,8 +240,8 @@ def test_a_source_that_dies_is_made_anew_and_nothing_is_lost_or_repeated(where: 
         log, out = Log(numbered(100)), Written()
         make = log.factory()
 
-        def factory(path: str) -> object:
-            server = make(path)
+        def factory(path: str, info_path: str) -> object:
+            server = make(path, info_path)
             if log.readers < 3:
 
                 async def crash(*_: object) -> None:
@@ -468,12 +469,12 @@ def test_a_factory_that_fails_at_a_restart_is_asked_again() -> None:
                 raise RuntimeError("a bug")
             return [Message(payload)]
 
-        def factory(path: str) -> object:
+        def factory(path: str, info_path: str) -> object:
             nonlocal calls
             calls += 1
             if calls == 2:
                 raise OSError("no room for a socket")
-            return mapping(answer)(path)
+            return mapping(answer)(path, info_path)
 
         async with running(STRAIGHT, {"in": log.factory(), "work": factory, "out": out.factory()}) as plane:
             await until(lambda: log.is_done)
@@ -558,7 +559,7 @@ def test_an_offset_given_again_is_one_message() -> None:
 
         log, out = Log(numbered(3)), Written()
         servers = {
-            "in": lambda path: SourceAsyncServer(Ticking(log), sock_path=path),
+            "in": lambda path, _: SourceAsyncServer(Ticking(log), sock_path=path),
             "work": mapping(answer),
             "out": out.factory(),
         }
@@ -568,5 +569,33 @@ def test_an_offset_given_again_is_one_message() -> None:
             gate.set()
             await until(lambda: len(log.acked) > 10)
             assert sorted(out.kept) == [b"m0", b"m1", b"m2"], "what was acked lately is acked again, not done again"
+
+    asyncio.run(story())
+
+
+def test_a_source_whose_acks_fail_need_not_give_anything_again() -> None:
+    crashes = 0
+
+    async def story() -> None:
+        log, out = Log(numbered(2000)), Written()
+        source = LogSource(log)
+
+        async def ack(request: AckRequest) -> None:
+            nonlocal crashes
+            if crashes < 3 and len(log.acked) >= 300 * crashes:
+                crashes += 1
+                raise RuntimeError("a broken connection")
+            await LogSource.ack_handler(source, request)
+
+        source.ack_handler = ack  # type: ignore[method-assign, assignment]  # a fault
+        servers = {
+            "in": lambda path, info_path: SourceAsyncServer(source, sock_path=path, server_info_file=info_path),
+            "work": tagged(),
+            "out": out.factory(),
+        }
+        async with running(STRAIGHT, servers, HurriedClock()) as plane:
+            await until(lambda: log.is_done)
+            assert plane.status()["in"].restarts == 3
+            assert Counter(out.kept) == Counter(log.payloads)
 
     asyncio.run(story())
