@@ -26,6 +26,15 @@ EXPRESSION_COMPARED_MAX: Final = 20_000_000
 """Values that comparing the result of a ``map`` may look at, at worst, given the values at hand."""
 RESOLVED_BYTES_MAX: Final = 512 * 1024
 """What the templates of one task may stand for, together; half of what a message may carry."""
+INPUT_SCHEMA_BYTES_MAX: Final = 32 * 1024
+SCHEMA_STEPS_MAX: Final = 200_000
+"""Keywords that checking one input may apply: a schema of few lines can ask for ever more by its references."""
+SPAN_S_MAX: Final = 366 * 24 * 3600
+"""The longest time-out or delay of a task, in seconds."""
+RETRIES_MAX: Final = 100
+RETRIERS_MAX: Final = 20
+LABELS_MAX: Final = 50
+TITLE_CHARS_MAX: Final = 256
 INPUT_BYTES_MAX: Final = 64 * 1024
 JSON_DEPTH_MAX: Final = 64
 OUTPUT_INLINE_BYTES_MAX: Final = 4 * 1024

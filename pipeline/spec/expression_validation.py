@@ -1,0 +1,136 @@
+"""The expressions of a spec: do they read, do their types fit, do they name what is there, and surely there."""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from pipeline.core.errors import Problem
+from pipeline.spec.expressions import Evaluator
+from pipeline.spec.lexemes import Lexeme, LexemeError, lexemes, task_names
+from pipeline.spec.pointers import did_you_mean, shown
+from pipeline.spec.syntax import Reading
+from pipeline.spec.templates import OPEN, Placeholder, TemplateError, references
+
+_MEMBERS: Final = ("output", "status")
+_CONDITION: Final = "CONDITION"
+_EXPRESSION: Final = "expression"
+_LATER: Final = {
+    "secrets": "Secrets aren't available in this version.",
+    "item": "`item` belongs to FOR_EACH, which isn't available in this version.",
+}
+
+
+class _Place(NamedTuple):
+    """An expression of a task; ``position`` is where it starts in the string at ``pointer``."""
+
+    task: str
+    pointer: str
+    text: str
+    position: int = 0
+    is_condition: bool = False
+    has_default: bool = False
+
+
+def check_expressions(
+    reading: Reading,
+    evaluator: Evaluator,
+    certain: Mapping[str, frozenset[str]] | None,
+    warnings: list[Problem],
+) -> None:
+    """Report what is wrong with ``when``, CONDITION and templates; warn of outputs that may not be there.
+
+    ``certain`` holds for each task those that ended SUCCESS when it runs; without it nothing is warned of.
+    """
+    known = frozenset(reading.declared)
+    for index, body in reading.tasks:
+        for place in _places(reading, index, body):
+            _check(reading, place, evaluator, known)
+            if certain is not None:
+                warnings.extend(_uncertain(place, certain.get(place.task, frozenset()), known))
+
+
+def _places(reading: Reading, index: int, body: Mapping[str, Any]) -> Iterator[_Place]:
+    name = body["name"]
+    if "when" in body:
+        yield _Place(name, f"/dag/tasks/{index}/when", body["when"], is_condition=True)
+    for entry in body.get("arguments", ()):
+        for key, value in entry.items():
+            pointer = reading.argument_pointers[index, key]
+            if body["type"] == _CONDITION and key == _EXPRESSION:
+                if isinstance(value, str):
+                    yield _Place(name, pointer, value, is_condition=True)
+                continue
+            for found in references(value, pointer, lambda where, error: _broken(reading, where, error)):
+                yield _of_template(name, found.pointer, found.placeholder)
+
+
+def _broken(reading: Reading, pointer: str, error: TemplateError) -> None:
+    reading.say(pointer, "Spec.Template", _at(str(error), error.position))
+
+
+def _of_template(task: str, pointer: str, placeholder: Placeholder) -> _Place:
+    is_defaulted = placeholder.default is not None
+    return _Place(task, pointer, placeholder.expression, placeholder.position, has_default=is_defaulted)
+
+
+def _at(detail: str, position: int) -> str:
+    """A sentence with the place it speaks of, counted from 1."""
+    return f"{detail.rstrip('.')} (character {position + 1})."
+
+
+def _check(reading: Reading, place: _Place, evaluator: Evaluator, known: Collection[str]) -> None:
+    if place.is_condition and OPEN in place.text and place.text.strip().startswith(OPEN):
+        detail = "Write the expression itself here, without `{{` and `}}`."
+        reading.say(place.pointer, "Spec.Expression", detail)
+        return
+    if later := _later(place.text):
+        reading.say(place.pointer, "Spec.NotAvailable", later)
+        return
+    for problem in evaluator.check(place.text, is_condition=place.is_condition):
+        detail = problem.detail
+        if problem.position is not None:
+            detail = _at(detail, place.position + problem.position)
+        reading.say(place.pointer, "Spec.Expression", detail)
+    for named in task_names(place.text):
+        if named.name not in known:
+            hint = did_you_mean(named.name, known)
+            detail = f"The expression names the task `{shown(named.name)}`, which isn't there.{hint}"
+            reading.say(place.pointer, "Spec.UnknownTask", detail)
+        elif named.name == place.task:
+            detail = "The expression names its own task, which hasn't ended when it is evaluated."
+            reading.say(place.pointer, "Spec.OwnOutput", detail)
+        elif named.member not in {None, *_MEMBERS}:
+            detail = f"A task has `output` and `status`, but no `{shown(str(named.member))}`."
+            reading.say(place.pointer, "Spec.UnknownTask", detail)
+
+
+def _words(text: str) -> list[Lexeme]:
+    try:
+        return list(lexemes(text))
+    except LexemeError:
+        return []
+
+
+def _later(text: str) -> str | None:
+    """What the expression asks for that comes with a later version; names bound by macros are their own."""
+    words = _words(text)
+    bound = {words[i + 1].text for i in range(len(words) - 2) if words[i].text == "(" and words[i + 2].text == ","}
+    for i, word in enumerate(words):
+        is_root = word.kind == "name" and (i == 0 or words[i - 1].text != ".")
+        if is_root and word.text in _LATER and word.text not in bound:
+            return _LATER[word.text]
+    return None
+
+
+def _uncertain(place: _Place, certain: Collection[str], known: Collection[str]) -> Iterator[Problem]:
+    """Outputs that the task's ``depends`` doesn't make certain; asking first (``has``, status, default) is enough."""
+    if place.has_default or "has" in {word.text for word in _words(place.text)}:
+        return
+    named = task_names(place.text)
+    asked = {task.name for task in named if task.member == "status"}
+    for name in dict.fromkeys(task.name for task in named if task.member == "output"):
+        if name in known and name not in certain and name not in asked and name != place.task:
+            detail = (
+                f"The output of `{shown(name)}` may not be there when `{shown(place.task)}` runs: let its `depends` "
+                "ask for SUCCESS, or give a default."
+            )
+            yield Problem(place.pointer, "Spec.UncertainOutput", detail)
