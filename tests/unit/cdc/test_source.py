@@ -1,0 +1,123 @@
+"""The vertex ``cdc`` over a reader that is a list."""
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pynumaflow.shared.asynciter import NonBlockingIterator
+from pynumaflow.sourcer import AckRequest, Message, NackRequest, Offset, ReadRequest
+
+from pipeline.cdc.buffer import Received
+from pipeline.cdc.offsets import Position
+from pipeline.messages.envelopes import Operation, parse_dead_letter, parse_event
+from pipeline.process.clock import SystemClock
+from sources.cdc.handler import CdcSource
+
+RECORDED = Path(__file__).parents[2] / "golden" / "notifications"
+RUN = (RECORDED / "pyatlan-entity_create-1.json").read_bytes()
+FOREIGN = (RECORDED / "001-create.json").read_bytes()
+
+
+class ListReader:
+    """A topic that is a list."""
+
+    def __init__(self, *payloads: bytes) -> None:
+        self.messages = [Received(Position("T", 0, at), data, 1_000) for at, data in enumerate(payloads)]
+        self.finished: list[int] = []
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def read(self, limit: int, timeout_s: float) -> list[Received]:
+        taken, self.messages = self.messages[:limit], self.messages[limit:]
+        return taken
+
+    def done(self, positions: Iterable[Position]) -> None:
+        self.finished += [place.offset for place in positions]
+
+    async def pending(self) -> int:
+        return len(self.messages)
+
+    def partitions(self) -> list[int]:
+        return [0]
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+async def give(source: CdcSource, limit: int = 10) -> list[Message]:
+    output: Any = NonBlockingIterator()
+    await source.read_handler(ReadRequest(limit, 10), output)
+    await output.put("end")
+    given: list[Message] = []
+    async for message in output.read_iterator():
+        if message == "end":
+            return given
+        given.append(message)
+    return given
+
+
+def test_events_go_on_and_foreign_ones_are_done_at_once() -> None:
+    async def scenario() -> None:
+        reader = ListReader(FOREIGN, RUN, FOREIGN)
+        told: list[Position] = []
+
+        async def on_done(positions: list[Position]) -> None:
+            told.extend(positions)
+
+        source = CdcSource(reader, SystemClock(), on_done)
+        (message,) = await give(source)
+        event = parse_event(message.payload)
+        assert (event.entity, event.operation, event.qualified_name) == ("run", Operation.CREATE, "default/wf/run1")
+        assert message.offset.offset == b"T:0:1"
+        assert reader.finished == [0, 2]
+        await source.ack_handler(AckRequest([message.offset]))
+        await source.ack_handler(AckRequest([message.offset]))
+        assert reader.finished == [0, 2, 1]
+        assert told == [Position("T", 0, 0), Position("T", 0, 2), Position("T", 0, 1)]
+
+    asyncio.run(scenario())
+
+
+def test_garbage_goes_on_as_a_dead_letter_and_what_follows_too() -> None:
+    async def scenario() -> None:
+        source = CdcSource(ListReader(b"\xffgarbage", b"", RUN), SystemClock())
+        first, second, third = await give(source)
+        letter = parse_dead_letter(first.payload)
+        assert (letter.vertex, letter.source_offset, letter.payload_bytes) == ("cdc", "T:0:0", 8)
+        assert "not JSON" in letter.reason
+        assert parse_dead_letter(second.payload).payload_bytes == 0
+        assert parse_event(third.payload).entity == "run"
+
+    asyncio.run(scenario())
+
+
+def test_a_nack_gives_it_again_before_anything_new() -> None:
+    async def scenario() -> None:
+        reader = ListReader(RUN, RUN)
+        source = CdcSource(reader, SystemClock())
+        (first,) = await give(source, limit=1)
+        await source.nack_handler(NackRequest([first.offset, Offset(b"T:0:99", 0)]))
+        (again,) = await give(source, limit=1)
+        assert again.offset.offset == first.offset.offset
+        (second,) = await give(source, limit=1)
+        assert second.offset.offset == b"T:0:1"
+        assert reader.finished == []
+
+    asyncio.run(scenario())
+
+
+def test_acks_that_cannot_be_recorded_stop_nothing() -> None:
+    async def scenario() -> None:
+        async def on_done(positions: list[Position]) -> None:
+            raise OSError("the disk is full")
+
+        reader = ListReader(RUN)
+        source = CdcSource(reader, SystemClock(), on_done)
+        (message,) = await give(source)
+        await source.ack_handler(AckRequest([message.offset]))
+        assert reader.finished == [0]
+        assert (await source.pending_handler()).count == 0
+
+    asyncio.run(scenario())
