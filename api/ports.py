@@ -32,8 +32,8 @@ class Catalog(Protocol):
         """Each installed block as ``GET /blocks`` shows it (``type``, ``title``, …), sorted by type."""
         ...
 
-    def run_defaults(self) -> Mapping[str, Mapping[str, Any]]:
-        """Lease, time-out and retriers by type, as a run's request keeps them."""
+    def run_defaults(self, spec: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+        """Lease, time-out and retriers of the types that a normalised spec uses, as a run's request keeps them."""
         ...
 
 

@@ -88,8 +88,8 @@ def problems_json(problems: Iterable[Problem]) -> list[dict[str, str]]:
 def invalid(problems: Iterable[Problem]) -> ApiError:
     """400 with every finding; the sentence is the first one's, and how many more there are."""
     listed = tuple(problems)
-    more = f" (and {len(listed) - 1} more)" if len(listed) > 1 else ""
-    return ApiError("invalid", f"{listed[0].detail}{more}", errors=listed)
+    more = f" And {len(listed) - 1} more, see `errors`." if len(listed) > 1 else ""
+    return ApiError("invalid", listed[0].detail + more, errors=listed)
 
 
 def not_found(what: str) -> ApiError:

@@ -89,7 +89,7 @@ async def _start(call: Call, name: str) -> Response:
         workflow=startable.workflow,
         comment=body.comment,
         created_at=now,
-        blocks=services.catalog.run_defaults(),
+        blocks=services.catalog.run_defaults(startable.spec),
     )
     write = run_write(
         qualified_name=name,
