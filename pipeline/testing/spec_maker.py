@@ -29,7 +29,7 @@ def _task(chance: Chance, index: int) -> dict[str, Any]:
         needs = chance.some_of([f"t{before}" for before in range(index)], chance.between(1, min(index, 2)))
         task["_needs"] = needs
         task["depends"] = chance.one_of((" && ", " || ")).join(_operand(chance, name) for name in needs)
-        if kind == EFFECT and chance.hits(0.3):
+        if kind == EFFECT and len(needs) == 1 and chance.hits(0.5):
             arguments.append({"source": f'{{{{ tasks["{needs[0]}"].output | default: "none" }}}}'})
         if chance.hits(0.1):
             task["when"] = chance.one_of(("true", "false", f'tasks["{needs[0]}"].status == "SUCCESS"'))

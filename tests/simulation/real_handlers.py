@@ -1,0 +1,82 @@
+"""The product's own handlers, put into simulated worlds."""
+
+from collections.abc import Collection, Sequence
+
+from pipeline.core.clock import Clock
+from pipeline.messages.seal import Seal
+from pipeline.spec.expressions import Evaluator
+from pipeline.store.port import EntityStore
+from pipeline.testing.handlers import Orchestrator, Sink, SinkAnswer, SinkPorts, Timer
+from sinks.atlas.admission import Admission
+from sinks.atlas.answers import Fallback, Ok
+from sinks.atlas.handler import AtlasSinkHandler, Shard
+from sources.timer.handler import TimerHandler
+from udfs.orchestrator.handler import OrchestratorHandler
+
+
+class QuietObserver:
+    """Counts what a test may ask for."""
+
+    def __init__(self) -> None:
+        self.alerts: list[tuple[str, str, str]] = []
+        self.writes = 0
+        self.written = 0
+
+    def inputs(self, count: int) -> None:
+        pass
+
+    def write_request(self) -> None:
+        self.writes += 1
+
+    def runs_written(self, count: int) -> None:
+        self.written += count
+
+    def alert(self, kind: str, run_guid: str, detail: str) -> None:
+        self.alerts.append((kind, run_guid, detail))
+
+
+class SimulatedSink:
+    """The real sink, its answers in the words of a world."""
+
+    def __init__(self, handler: AtlasSinkHandler, observer: QuietObserver) -> None:
+        self._handler = handler
+        self._observer = observer
+
+    async def handle(self, batch: Sequence[tuple[str, bytes]]) -> dict[str, SinkAnswer]:
+        answers = await self._handler.handle(batch)
+        failures = [alert for alert in self._observer.alerts if alert[0] in {"sink-failed", "machine-failed"}]
+        if failures:
+            raise AssertionError(failures[0])
+        return {ident: _answer(answer) for ident, answer in answers.items()}
+
+
+def _answer(answer: object) -> SinkAnswer:
+    if isinstance(answer, Ok):
+        return SinkAnswer.OK
+    return SinkAnswer.FALLBACK if isinstance(answer, Fallback) else SinkAnswer.RETRY
+
+
+class RealHandlers:
+    """See :class:`pipeline.testing.handlers.Handlers`."""
+
+    sink_type: type[AtlasSinkHandler] = AtlasSinkHandler
+
+    def orchestrator(self, seal: Seal, evaluator: Evaluator, known_types: Collection[str], shards: int) -> Orchestrator:
+        return OrchestratorHandler(seal, evaluator, known_types=known_types, shards=shards)
+
+    def sink(self, ports: SinkPorts) -> Sink:
+        observer = QuietObserver()
+        handler = self.sink_type(
+            ports.store,
+            ports.seal,
+            ports.evaluator,
+            ports.lease,
+            ports.clock,
+            shard=Shard(ports.shard, ports.shards),
+            admission=Admission(ports.store, ports.directory, ports.blocks),
+            observer=observer,
+        )
+        return SimulatedSink(handler, observer)
+
+    def timer(self, store: EntityStore, clock: Clock) -> Timer:
+        return TimerHandler(store, clock)
