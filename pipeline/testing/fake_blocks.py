@@ -152,8 +152,9 @@ class ApprovalRunner(FakeRunner):
         """See :class:`FakeRunner`."""
         state = dict(attempt.state or {})
         if "tell" in state:
-            await self.effect(arguments, attempt, "tell")
-            return waiting({"told": list(arguments.approvers)})
+            if state["tell"]:
+                await self.effect(arguments, attempt, "tell")
+            return waiting({"tell": []})
         approval = {
             "rule": arguments.rule,
             "title": arguments.say,

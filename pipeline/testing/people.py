@@ -1,6 +1,7 @@
 """People of a world: they start runs, decide, withdraw, race, and some of them cheat."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.core.ids import RUN_PREFIX, command_name
@@ -116,9 +117,9 @@ class People:
         for again in range(2 if chance.hits(0.15) else 1):
             answer = chance.one_of(("APPROVED", "APPROVED", "REJECTED"))
             if chance.hits(0.2):
-                world.scheduler.after(wait + again, lambda answer=answer: self._do(self._write_on(item, answer)))
+                world.scheduler.after(wait + again, partial(self._do_write_on, item, answer))
             else:
-                world.scheduler.after(wait + again, lambda answer=answer: self._decide(item, answer, item.recipient))
+                world.scheduler.after(wait + again, partial(self._decide, item, answer, item.recipient))
         if chance.hits(0.1):
             stranger = chance.one_of([*PEOPLE, "mallory"])
             world.scheduler.after(wait // 2, lambda: self._decide(item, "APPROVED", stranger))
@@ -127,6 +128,9 @@ class People:
         if self._clock.now_ms() > item.due_at:
             return  # the API refuses
         self.ask(item.run_guid, "decide", item.task, {"action": answer, "item": item.qualified_name}, by)
+
+    def _do_write_on(self, item: ItemView, answer: str) -> None:
+        self._do(self._write_on(item, answer))
 
     async def _send(self, asked: Asked, ident: str, arguments: dict[str, Any]) -> None:
         while True:
@@ -140,7 +144,7 @@ class People:
                 "by": asked.by,
                 "as": "recipient" if asked.action == "decide" else "requester",
                 "at": asked.at,
-                "comment": None,
+                "comment": "no, for a reason" if asked.answer == "REJECTED" else None,
             }
             write = command_write(asked.run_guid, ident, body, self._world.seal)
             if await self._wrote(write):
@@ -222,7 +226,7 @@ class People:
         write = EntityWrite(
             type_name=types.ITEM,
             qualified_name=item.qualified_name,
-            attributes={"name": entity.attributes["name"], types.ITEM_ACTION: answer},
+            attributes={"name": entity.attributes["name"], types.ITEM_ACTION: answer, types.ITEM_COMMENT: "so be it"},
         )
         self._world.commit_as(by, [write])
 

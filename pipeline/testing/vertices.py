@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.blocks.shell import RunnerShell
@@ -97,7 +98,7 @@ class SinkVertex:
         self._nodes.remove(sink)
         taken, sink.taken = sink.taken, []
         for item in taken:
-            world.scheduler.after(world.chance.between(500, _ACK_WAIT_MS), lambda item=item: self._put(item))
+            world.scheduler.after(world.chance.between(500, _ACK_WAIT_MS), partial(self._put, item))
         if not self._nodes:
             world.scheduler.after(_RESTART_MS, lambda: None if self._nodes else self._start())
 
@@ -131,7 +132,7 @@ class SinkVertex:
         if answer is SinkAnswer.FALLBACK:
             world.dead(item[1])
         elif answer is not SinkAnswer.OK:
-            world.scheduler.after(_RETRY_MS + world.chance.soon(_RETRY_MS), lambda: self._put(item))
+            world.scheduler.after(_RETRY_MS + world.chance.soon(_RETRY_MS), partial(self._put, item))
 
 
 class RunnerVertex:

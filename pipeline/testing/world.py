@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from pipeline.core.ids import run_guid_of
+from pipeline.core.limits import COMMAND_OPEN_TICK_MS
 from pipeline.core.statuses import CommandStatus, ItemStatus, RunStatus
 from pipeline.directory.port import Person
 from pipeline.messages.envelopes import EntityWrite, Event, Operation, parse_dispatch, parse_shard_input
@@ -93,7 +95,7 @@ class World:
     def run(self) -> Report:
         """Let it happen, then check."""
         for number in range(self.chance.one_of((1, 1, 2, 3))):
-            self.scheduler.after(self.chance.soon(2_000), lambda number=number: self.people.start_run(number))
+            self.scheduler.after(self.chance.soon(2_000), partial(self.people.start_run, number))
         self._plan_faults()
         is_quiet = self.scheduler.run(STARTS_AT + HORIZON_MS, STEPS_MAX)
         if not is_quiet:
@@ -272,12 +274,16 @@ class World:
                 times.append(wake_at - skew)
             elif run_status(run) is RunStatus.PENDING:
                 times.append(now + _POLL_MS)
-        for command in all_of(self.store, types.COMMAND):
-            if command.attributes.get(types.COMMAND_STATUS) == CommandStatus.OPEN:
-                times.append(command.attributes[types.COMMAND_AT] + 5_000 - skew)
-        for item in all_of(self.store, types.ITEM):
-            if item.attributes.get(types.ITEM_STATUS) == ItemStatus.OPEN and types.ITEM_ACTION in item.attributes:
-                times.append(now + _POLL_MS)
+        times += [
+            command.attributes[types.COMMAND_AT] + COMMAND_OPEN_TICK_MS - skew
+            for command in all_of(self.store, types.COMMAND)
+            if command.attributes.get(types.COMMAND_STATUS) == CommandStatus.OPEN
+        ]
+        if any(
+            item.attributes.get(types.ITEM_STATUS) == ItemStatus.OPEN and types.ITEM_ACTION in item.attributes
+            for item in all_of(self.store, types.ITEM)
+        ):
+            times.append(now + _POLL_MS)
         return max(now + 1, min(times)) if times else None
 
     def _poll(self) -> None:
