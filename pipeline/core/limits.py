@@ -20,10 +20,10 @@ EXPRESSION_CHARS_MAX: Final = 4 * 1024
 EXPRESSION_GROWTH_MAX: Final = 256
 """How often an expression may repeat a value in its result, by ``+`` and by lists, over all its macros multiplied."""
 EXPRESSION_MACROS_MAX: Final = 16
-EXPRESSION_TEXT_BYTES_MAX: Final = 64 * 1024 * 1024
+EXPRESSION_TEXT_BYTES_MAX: Final = 128 * 1024 * 1024
 """Text that joining strings inside a macro may make, at worst, given the values at hand."""
-EXPRESSION_COMPARED_MAX: Final = 20_000_000
-"""Values that comparing the result of a ``map`` may look at, at worst, given the values at hand."""
+EXPRESSION_COMPARED_MAX: Final = 50_000_000
+"""Values that comparing the result of a ``map`` may look at, at worst, given the values at hand; one takes 20 ns."""
 RESOLVED_BYTES_MAX: Final = 512 * 1024
 """What the templates of one task may stand for, together; half of what a message may carry."""
 INPUT_SCHEMA_BYTES_MAX: Final = 32 * 1024

@@ -6,6 +6,7 @@ applied 30 times, fits 300 characters. So growth is bounded before anything is e
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Final
 
 from pipeline.core.limits import (
@@ -28,9 +29,10 @@ _PARTS: Final = frozenset({"run", "tasks", "asset", "item"})
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """``growth``: how often a value may be repeated; ``depth``: macros inside macros; what else happens in it."""
+    """``growth``: how often a value may be repeated, ``joins``: by ``+`` alone; ``depth``: macros inside macros."""
 
     growth: int
+    joins: int
     macros: int
     depth: int
     is_joining: bool
@@ -57,8 +59,9 @@ class Cost:
 class _Macro:
     bracket: int
     is_listing: bool
-    growth: int = 1
-    has_plus: bool = False
+    # of its commas one separates the variable from the body and repeats nothing: hence 0 here and 1 below
+    growth: int = 0
+    joins: int = 1
 
 
 def cost_of(text: str) -> Cost:
@@ -76,8 +79,7 @@ def cost_of(text: str) -> Cost:
         if word.kind == "symbol" and word.text in OPENING:
             brackets += 1
             if _is_macro(words, i - 1, MACROS):
-                # its own comma separates the variable from the body and repeats nothing
-                open_macros.append(_Macro(brackets, words[i - 1].text in LISTING_MACROS, growth=0))
+                open_macros.append(_Macro(brackets, words[i - 1].text in LISTING_MACROS))
                 depth = max(depth, len(open_macros))
         elif word.kind == "symbol" and word.text in CLOSING:
             if open_macros and open_macros[-1].bracket == brackets:
@@ -86,19 +88,18 @@ def cost_of(text: str) -> Cost:
         elif word.text in _GROWING and word.kind == "symbol":
             for macro in open_macros:
                 macro.growth += 1
-                macro.has_plus |= word.text == "+"
+                macro.joins += word.text == "+"
             growth_outside += not open_macros and word.text == "+"
     closed.extend(open_macros)
-    growth = growth_outside
-    for macro in closed:
-        growth *= max(1, macro.growth) if macro.is_listing else 1
+    listing = [macro for macro in closed if macro.is_listing]
     texts = {word.text for word in words if word.kind != "string"}
     return Cost(
-        growth=growth,
+        growth=growth_outside * prod(max(1, macro.growth) for macro in listing),
+        joins=growth_outside * prod(macro.joins for macro in closed),
         macros=len(closed),
         depth=depth,
-        is_joining=any(macro.has_plus for macro in closed),
-        is_comparing=bool(texts & _COMPARING) and any(macro.is_listing for macro in closed),
+        is_joining=any(macro.joins > 1 for macro in closed),
+        is_comparing=bool(texts & _COMPARING) and bool(listing),
         literals=len(text),
         parts=frozenset(texts & _PARTS),
     )
