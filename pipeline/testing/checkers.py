@@ -215,10 +215,10 @@ class Checkers:
         """A recipient's decision that the store had before the deadline counts, unless others settled the question."""
         if asked.committed_at is None or task["status"] != TaskStatus.EXPIRED or status is CommandStatus.APPLIED:
             return
-        names = {one["name"] for one in approval["recipients"]}
+        own = {(one["name"], one["item"]) for one in approval["recipients"]}
         spoke = {decision["by"] for decision in approval["decisions"]}
         in_time = max(asked.committed_at + CLOCK_SKEW_MAX_MS, asked.at) <= approval["due_at"]
-        if in_time and asked.by in names - spoke:
+        if in_time and (asked.by, asked.item) in own and asked.by not in spoke:
             self.violation(f"{asked.qualified_name}: {asked.by} decided in time and {task['name']} expired")
 
     def _effects(self, calls: Sequence[Call]) -> None:

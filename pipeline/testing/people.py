@@ -37,6 +37,7 @@ class Asked:
     task: str | None
     by: str
     answer: str | None = None
+    item: str | None = None
     at: int = 0
     is_acknowledged: bool = False
     is_genuine: bool = True
@@ -96,7 +97,9 @@ class People:
     def ask(self, run_guid: str, action: str, task: str | None, arguments: dict[str, Any], by: str) -> None:
         """A command by the API."""
         ident = f"c{len(self.asked)}"
-        asked = Asked(command_name(run_guid, ident), run_guid, action, task, by, arguments.get("action"))
+        asked = Asked(
+            command_name(run_guid, ident), run_guid, action, task, by, arguments.get("action"), arguments.get("item")
+        )
         self.asked[asked.qualified_name] = asked
         self._do(self._send(asked, ident, arguments))
 
