@@ -54,7 +54,7 @@ def available(*values: str) -> BeforeValidator:
         if isinstance(value, str) and value not in values:
             raise PydanticCustomError(
                 NOT_AVAILABLE,
-                "isn't available in this version with another value than {values}",
+                "can only be {values} in this version",
                 {"values": _or(values)},
             )
         return value

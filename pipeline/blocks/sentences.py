@@ -29,6 +29,8 @@ _TYPES: Final = {
     "string_too_short": "is too short",
 }
 
+_LENGTHS: Final = frozenset({"too_short", "too_long", "string_too_short", "string_too_long"})
+
 
 class Finding(NamedTuple):
     """One thing wrong: where in the checked value, a stable code, one sentence."""
@@ -133,6 +135,8 @@ def _finding(path: Path, details: Sequence[ErrorDetails], model: type[BaseModel]
         return Finding(path, "UnknownKey", f"{name} isn't known here{_nearest(path, model)}")
     if kind == "value_error":  # a block's own sentence
         return Finding(path, "Invalid", f"{name}: {details[0]['ctx']['error']}")
+    # The branch of a union that only has the wrong length was meant; the others say nothing.
+    details = [detail for detail in details if detail["type"] in _LENGTHS] or details
     texts = list(dict.fromkeys(_text(detail) for detail in details))
     return Finding(path, "NotAvailable" if kind == NOT_AVAILABLE else "Invalid", f"{name} {', or '.join(texts)}")
 
