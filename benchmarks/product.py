@@ -12,7 +12,7 @@ from typing import Any, Final
 import httpx
 
 from benchmarks.measuring import Usage, percentile, table, usage
-from pipeline.testing.product import Product
+from tests.product import Product
 
 LONE_RUNS: Final = 50
 LOAD_RUNS: Final = 1000

@@ -38,8 +38,6 @@ TITLE_CHARS_MAX: Final = 256
 INPUT_BYTES_MAX: Final = 64 * 1024
 JSON_DEPTH_MAX: Final = 64
 OUTPUT_INLINE_BYTES_MAX: Final = 4 * 1024
-STATE_BYTES_MAX: Final = 32 * 1024
-"""What a WAITING task keeps in the document; a hundred approvers with their addresses fit."""
 OUTPUT_ENTITY_BYTES_MAX: Final = 768 * 1024
 RESULT_BYTES_MAX: Final = 1024 * 1024
 """A message on an edge; above it Numaflow 1.8.3 retries for ever and blocks the vertex."""
@@ -49,7 +47,7 @@ LATE_RESULTS_MAX: Final = 10
 APPLIED_MARKS_MAX: Final = 10
 """Marks of results that counted, kept a task to tell a duplicate from a late one."""
 STATE_BYTES_MAX: Final = 32 * 1024
-"""What a WAITING task keeps for its block, approval included."""
+"""What a WAITING task keeps in the document for its block, approval included; a hundred approvers fit."""
 DECISION_COMMENT_CHARS_MAX: Final = 1000
 """Of a decision's comment in the document; the command and the inbox item keep all of it."""
 REFUSALS_KEPT_MAX: Final = 20

@@ -9,7 +9,7 @@ from typing import Self
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from pipeline.testing.product import free_port
+from tests.product import free_port
 
 
 class MailServer:

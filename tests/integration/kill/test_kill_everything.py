@@ -17,8 +17,8 @@ from typing import Any
 import httpx
 import pytest
 
-from pipeline.testing.product import Product
 from tests.integration.smtp import MailServer
+from tests.product import Product
 
 KILLS = 20
 SEED = 20261124

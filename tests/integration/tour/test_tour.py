@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.testing.product import Product
+from tests.product import Product
 
 ROOT = Path(__file__).parents[3]
 PASSWORD = "choose-one"

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from pipeline.testing.product import free_port
+from tests.product import free_port
 
 USER = "engine@example.com"
 PASSWORD = "p@ss:w/rd"

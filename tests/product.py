@@ -38,7 +38,7 @@ class Product:
         *,
         environment: dict[str, str] | None = None,
         arguments: tuple[str, ...] = (),
-        password: str = "admin-of-the-tests",  # noqa: S107  (of a product that lives as long as a test)
+        password: str = "admin-of-the-tests",
     ) -> None:
         """``environment`` is added to this process' own, ``arguments`` to ``up``; ``password`` is admin's."""
         self.folder = folder
@@ -68,7 +68,7 @@ class Product:
         self.folder.mkdir(parents=True, exist_ok=True)
         began = self._clock.monotonic_s()
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603  (our own program)
+            self._process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "cli", "up"),
                     *("--data", str(self.folder / "data"), "--port", str(self.port)),
