@@ -1,0 +1,41 @@
+"""Files that people hand to commands."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from cli.context import UsageError
+
+FILE_BYTES_MAX: Final = 2 * 1024 * 1024
+
+
+def read_json(name: str) -> Any:
+    """The JSON in a file.
+
+    Raises:
+        UsageError: no such file, too large, or not JSON.
+    """
+    try:
+        with Path(name).open("rb") as file:
+            raw = file.read(FILE_BYTES_MAX + 1)
+    except OSError as error:
+        raise UsageError(f"{name} can't be read: {error.strerror}.") from None
+    if len(raw) > FILE_BYTES_MAX:
+        raise UsageError(f"{name} is larger than {FILE_BYTES_MAX} bytes.")
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise UsageError(f"{name} isn't JSON: {error}.") from None
+
+
+def pairs(texts: list[str], option: str) -> dict[str, str]:
+    """``KEY=VALUE`` texts as an object.
+
+    Raises:
+        UsageError: one has no ``=``.
+    """
+    wrong = [text for text in texts if "=" not in text]
+    if wrong:
+        raise UsageError(f"{option} is given as KEY=VALUE, unlike {wrong[0]}.")
+    return {name: value for name, _, value in (text.partition("=") for text in texts)}
