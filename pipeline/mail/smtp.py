@@ -1,6 +1,7 @@
 """Mail by SMTP, encrypted where the settings ask for it, with a journal that keeps a repeat from being sent."""
 
 import asyncio
+import logging
 import re
 import ssl
 from typing import Final
@@ -18,6 +19,7 @@ SMTP_CONNECTIONS_MAX: Final = 8
 _REASON_CHARS_MAX: Final = 200
 _REFUSED_FROM: Final = 500
 """SMTP: 4xx is for now, 5xx for good (RFC 5321, 4.2.1)."""
+_LOG: Final = logging.getLogger("blockline.mail")
 _UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e]+")
 
 
@@ -48,11 +50,17 @@ class SmtpMailer:
             try:
                 await self._deliver(client, mail)
                 # Right after the 250, before the good-bye: what stands in the journal is what the server took.
-                await self._journal.record(mail, Via.SMTP)
+                await self._record(mail)
                 await _say_good_bye(client)
             finally:
                 client.close()
         return Receipt(Via.SMTP)
+
+    async def _record(self, mail: Mail) -> None:
+        try:
+            await self._journal.record(mail, Via.SMTP)
+        except Exception:  # noqa: BLE001  (the mail is out: failing would send it again)
+            _LOG.exception("a mail was sent and can't be entered in the journal")
 
     async def _connected(self) -> aiosmtplib.SMTP:
         """A session up to the log-in. What goes wrong here says nothing about a mail, so it is worth repeating."""

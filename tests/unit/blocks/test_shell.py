@@ -87,7 +87,7 @@ ANSWERS: dict[str, Callable[[Any], Any]] = {
         ValueOutput(None), entities=tuple(EntityIntent("T", f"q{n}") for n in range(value))
     ),
     "wrong": lambda _: succeeded(SampleArguments(do="x")),
-    "construct": lambda _: succeeded(ValueOutput.model_construct(object())),
+    "construct": lambda _: succeeded(ValueOutput.model_construct(object())),  # type: ignore[arg-type]
     "nothing": lambda _: None,
     "bad state": lambda _: waiting({"n": object()}),
 }

@@ -176,6 +176,17 @@ def test_two_mails_at_a_time_dont_mix() -> None:
         )
 
 
+def test_a_journal_that_cant_be_written_doesnt_send_the_mail_again(caplog: pytest.LogCaptureFixture) -> None:
+    class FullDisk(MemoryMailJournal):
+        async def record(self, mail: Mail, via: Via) -> None:
+            raise OSError("no space left")
+
+    with MailServer() as server:
+        assert send(f"smtp://127.0.0.1:{server.port}", journal=FullDisk()) == Receipt(Via.SMTP)
+        assert len(server.mails()) == 1
+    assert "no space left" in caplog.text
+
+
 def test_a_sender_that_is_no_address_is_refused() -> None:
     with pytest.raises(MailSettingsError, match="BLOCKLINE_MAIL_FROM"):
         SmtpMailer(SmtpSettings.parse("smtp://h"), "Blockline\r\nBcc: x@y", MemoryMailJournal())
