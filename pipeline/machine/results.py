@@ -55,6 +55,9 @@ def _counts(state: TaskState, result: Result) -> bool:
             return False
     elif result.outcome is Outcome.SUCCEEDED:
         return True
+    if state.status is TaskStatus.WAITING and (result.attempt, result.step) == (state.attempt, state.step):
+        # The step is done: trying it again would run it with the state that it left, under its own effect key.
+        return False
     arrived = (result.attempt, result.step, _RANK_OF_OUTCOME[result.outcome])
     return arrived > (state.attempt, state.step, _RANK[state.status])
 

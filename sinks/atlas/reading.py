@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
-from pipeline.core.statuses import CommandStatus, ItemStatus
+from pipeline.core.statuses import CommandStatus, ItemStatus, TaskStatus
 from pipeline.machine.document import from_document
 from pipeline.machine.effects import CloseCommand, Effect
 from pipeline.machine.failure import fail_run, tampered
@@ -123,8 +123,9 @@ class Reader:
         if request is None:
             return self._tampered(entity, name, None, now_ms)
         transition = start(request, entity.guid, self._evaluator)
-        # Who creates a run writes no document; the first input that changes nothing must not leave it without one.
-        return Loaded(transition.run, name, must_write=True, effects=transition.effects)
+        # A start that dispatched nothing leaves no trace but a document; of any other one the create event has told.
+        has_told = any(state.status is TaskStatus.RUNNING for state in transition.run.tasks.values())
+        return Loaded(transition.run, name, must_write=not has_told, effects=transition.effects)
 
     async def _admit(self, entity: Entity, name: str, now_ms: int) -> Loaded:
         admitted = await self._admission.admit(entity)
