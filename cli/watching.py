@@ -75,6 +75,7 @@ def _pause(seconds: float) -> None:
 
 
 def clock_of(ms: int | None, text: str | None) -> str:
+    """``12:34:56``, UTC, of Unix ms or of an RFC 3339 text; blanks of that width for neither."""
     if ms:
         return datetime.fromtimestamp(ms / 1000, UTC).strftime("%H:%M:%S")
     return text[11:19] if text else " " * 8
