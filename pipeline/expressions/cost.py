@@ -115,12 +115,10 @@ def excess_with(cost: Cost, scope: Mapping[str, Any]) -> str | None:
         return None
     sizes = _Sizes()
     sizes.add(scope[part] for part in cost.parts if part in scope)
-    longest = max(sizes.longest_list, cost.literals) * cost.growth
+    longest = max(sizes.longest_list, cost.literals) * cost.joins
     iterations = min(_ITERATIONS_MAX, longest**cost.depth)
-    if (
-        cost.is_joining
-        and iterations * cost.growth * max(sizes.longest_text, cost.literals) > EXPRESSION_TEXT_BYTES_MAX
-    ):
+    text_bytes = iterations * cost.joins * max(sizes.longest_text, cost.literals)
+    if cost.is_joining and text_bytes > EXPRESSION_TEXT_BYTES_MAX:
         return "The expression joins long texts in long lists, which would need too much memory."
     if cost.is_comparing and iterations * cost.growth * sizes.values > EXPRESSION_COMPARED_MAX:
         return "The expression compares lists that are too long."

@@ -169,7 +169,7 @@ def _leaves(reading: Reading) -> list[str]:
     needed: set[str] = set()
     for _, body in reading.tasks:
         needed.update(names(parse(body.get("depends", ""))))
-    return [body["name"] for _, body in reading.tasks if body["name"] not in needed]
+    return list(dict.fromkeys(body["name"] for _, body in reading.tasks if body["name"] not in needed))
 
 
 def _unique_names(reading: Reading) -> None:

@@ -34,7 +34,7 @@ class TemplateError(BlocklineError):
 
 @dataclass(frozen=True, slots=True)
 class Placeholder:
-    """One template: its expression, and the JSON text of its default where it has one."""
+    """One template: its expression, where that starts, and the JSON text of its default if it has one."""
 
     expression: str
     position: int
@@ -123,10 +123,10 @@ def _built(text: str, start: int, end: int, default: tuple[int, int] | None) -> 
         except (orjson.JSONDecodeError, TypeError) as error:
             detail = 'After `default:` one JSON value must stand, such as "none", 0 or null.'
             raise TemplateError(detail, default[1]) from error
-    expression = text[start:expression_end].strip()
+    expression = text[start:expression_end].lstrip()
     if not expression:
         raise TemplateError("The template is empty.", start)
-    return Placeholder(expression, start, literal)
+    return Placeholder(expression.rstrip(), expression_end - len(expression), literal)
 
 
 def has_template(value: Any) -> bool:
