@@ -48,6 +48,7 @@ class Checkers:
     failures: set[tuple[str, str, str]] = field(default_factory=set)
     dispatched: dict[tuple[str, int], int] = field(default_factory=dict)
     over_at: dict[str, int] = field(default_factory=dict)
+    statuses: dict[str, str] = field(default_factory=dict)
 
     def dispatch(self, dispatch: Dispatch) -> None:
         """The orchestrator sent it."""
@@ -64,12 +65,26 @@ class Checkers:
 
     def committed(self, writes: Sequence[EntityWrite], *, is_engine: bool) -> None:
         """One transaction was carried out."""
+        for write in writes:
+            self._status_written(write)
         if not is_engine:
             return
         states = [write for write in writes if types.RUN_CONFIG in write.attributes]
         for write in states:
             self._state_written(write)
         self._entities_written(writes, states)
+
+    def _status_written(self, write: EntityWrite) -> None:
+        status = write.attributes.get(types.RUN_STATUS)
+        if status is None:
+            return
+        before = self.statuses.get(write.qualified_name, RunStatus.PENDING)
+        self.statuses[write.qualified_name] = status
+        entity = at_once(self.store.get_by_name(types.RUN, write.qualified_name))
+        if entity is None:
+            return
+        if before not in {RunStatus.PENDING, status} and entity.guid not in self.people.tampered:
+            self.violation(f"{write.qualified_name} was {before} in the store and is {status}")
 
     def _state_written(self, write: EntityWrite) -> None:
         entity = at_once(self.store.get_by_name(types.RUN, write.qualified_name))
