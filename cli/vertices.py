@@ -1,0 +1,186 @@
+"""Every vertex of the pipeline as its real pynumaflow server, put together for one machine."""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline.blocks.registry import Registry
+from pipeline.blocks.shell import RunnerShell
+from pipeline.blocks.time_limit import AsyncioTimeLimit
+from pipeline.cdc.consumer import EventReader
+from pipeline.cdc.offsets import Position
+from pipeline.core.clock import Clock
+from pipeline.directory.port import Directory
+from pipeline.local.plane.plane import fallback_of
+from pipeline.local.plane.serving import ServerFactory
+from pipeline.mail.port import Mailer
+from pipeline.messages.canonical import MalformedError
+from pipeline.messages.envelopes import parse_dead_letter
+from pipeline.messages.seal import Seal
+from pipeline.process.metrics import DEAD_LETTERS, SINK_INPUTS, SINK_STATE_CHANGES, SINK_WRITE_REQUESTS
+from pipeline.spec.expressions import Evaluator
+from pipeline.store.file_lease import FileSlotLease
+from pipeline.store.port import EntityStore
+from pipeline.topology.build import atlas_vertex, runner_vertex
+from sinks.atlas.admission import Admission
+from sinks.atlas.handler import AtlasSinkHandler, Shard
+from sinks.atlas.server import build_server as build_atlas_server
+from sinks.dead_letter.handler import DeadLetterHandler
+from sinks.dead_letter.server import build_server as build_dead_letter_server
+from sources.cdc.handler import CdcSource
+from sources.cdc.server import build_server as build_cdc_server
+from sources.timer.handler import TimerHandler
+from sources.timer.server import build_server as build_timer_server
+from udfs.orchestrator.handler import OrchestratorHandler
+from udfs.orchestrator.server import build_server as build_orchestrator_server
+from udfs.runners.server import build_server as build_runner_server
+
+_LOG: Final = logging.getLogger("blockline.sink")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the vertices of one machine share. ``folder`` holds the leases' locks."""
+
+    store: EntityStore
+    seal: Seal
+    evaluator: Evaluator
+    registry: Registry
+    directory: Directory
+    mailer: Mailer
+    reader: EventReader
+    on_done: Callable[[list[Position]], Awaitable[None]]
+    clock: Clock
+    folder: Path
+    shards: int
+    public_url: str
+
+
+def servers(parts: Parts) -> dict[str, ServerFactory]:
+    """A factory a vertex of the rendered manifest, by its name; each makes a server on the socket it is given."""
+    found: dict[str, ServerFactory] = {
+        "cdc": _cdc(parts),
+        "timer": _timer(parts),
+        "orchestrator": _orchestrator(parts),
+        "dead-letter": _dead_letter(parts),
+    }
+    found |= {runner_vertex(block_type): _runner(parts, block_type) for block_type in parts.registry.runner_types()}
+    for shard in range(parts.shards):
+        found[atlas_vertex(shard)] = _atlas(parts, shard)
+        found[fallback_of(atlas_vertex(shard))] = _dead_letter(parts)
+    return found
+
+
+def _cdc(parts: Parts) -> ServerFactory:
+    def build(sock_path: str, info_path: str) -> Any:
+        return build_cdc_server(CdcSource(parts.reader, parts.clock, parts.on_done), sock_path, info_path)
+
+    return build
+
+
+def _timer(parts: Parts) -> ServerFactory:
+    def build(sock_path: str, info_path: str) -> Any:
+        return build_timer_server(TimerHandler(parts.store, parts.clock), parts.clock, sock_path, info_path)
+
+    return build
+
+
+def _orchestrator(parts: Parts) -> ServerFactory:
+    handler = OrchestratorHandler(
+        parts.seal, parts.evaluator, known_types=parts.registry.runner_types(), shards=parts.shards
+    )
+
+    def build(sock_path: str, info_path: str) -> Any:
+        return build_orchestrator_server(handler, parts.clock, sock_path, info_path)
+
+    return build
+
+
+def _runner(parts: Parts, block_type: str) -> ServerFactory:
+    ports: Mapping[str, Any] = {
+        "directory": parts.directory,
+        "mailer": parts.mailer,
+        "public_url": parts.public_url,
+    }
+    runner = parts.registry.create(block_type, ports)
+    shell = RunnerShell(runner, parts.registry.manifest(block_type), parts.clock, time_limit=AsyncioTimeLimit())
+
+    def build(sock_path: str, info_path: str) -> Any:
+        return build_runner_server(shell, sock_path=sock_path, info_path=info_path)
+
+    return build
+
+
+def _atlas(parts: Parts, shard: int) -> ServerFactory:
+    # One handler for the life of the process: it holds the shard's lease, and what it wrote under it.
+    handler = AtlasSinkHandler(
+        parts.store,
+        parts.seal,
+        parts.evaluator,
+        FileSlotLease(parts.folder, shard),
+        parts.clock,
+        shard=Shard(shard, parts.shards),
+        admission=Admission(parts.store, parts.directory, parts.registry.defaults(parts.registry.runner_types())),
+        observer=CountingObserver(shard),
+    )
+
+    def build(sock_path: str, info_path: str) -> Any:
+        return build_atlas_server(handler, sock_path, info_path)
+
+    return build
+
+
+def _dead_letter(parts: Parts) -> ServerFactory:
+    handler = CountedDeadLetters(parts.store, parts.clock)
+
+    def build(sock_path: str, info_path: str) -> Any:
+        return build_dead_letter_server(handler, sock_path, info_path)
+
+    return build
+
+
+class CountingObserver:
+    """See :class:`sinks.atlas.answers.SinkObserver`: Prometheus, and a warning in the log for an alert."""
+
+    def __init__(self, shard: int) -> None:
+        """Counts as this shard's."""
+        self._inputs = SINK_INPUTS.labels(str(shard))
+        self._requests = SINK_WRITE_REQUESTS.labels(str(shard))
+        self._changes = SINK_STATE_CHANGES.labels(str(shard))
+
+    def inputs(self, count: int) -> None:
+        """See the port."""
+        self._inputs.inc(count)
+
+    def write_request(self) -> None:
+        """See the port."""
+        self._requests.inc()
+
+    def runs_written(self, count: int) -> None:
+        """See the port."""
+        self._changes.inc(count)
+
+    def alert(self, kind: str, run_guid: str, detail: str) -> None:
+        """See the port."""
+        _LOG.warning("%s: run %s: %s", kind, run_guid, detail)
+
+
+class CountedDeadLetters(DeadLetterHandler):
+    """Counts what was kept, by the vertex that refused it."""
+
+    async def handle(self, batch: Sequence[tuple[str, bytes]]) -> dict[str, bool]:
+        """See :class:`~sinks.dead_letter.handler.DeadLetterHandler`."""
+        kept = await super().handle(batch)
+        for ident, payload in batch:
+            if kept.get(ident):
+                DEAD_LETTERS.labels(_vertex_of(payload)).inc()
+        return kept
+
+
+def _vertex_of(payload: bytes) -> str:
+    try:
+        return parse_dead_letter(payload).vertex
+    except MalformedError:
+        return "unknown"
