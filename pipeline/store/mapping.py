@@ -4,18 +4,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pipeline.core.ids import EffectKey, command_name, run_guid_of
+from pipeline.core.ids import DEAD_LETTER_PREFIX, EffectKey, command_name, run_guid_of
 from pipeline.core.statuses import CommandStatus, ItemStatus, RunStatus
 from pipeline.machine.document import to_document
 from pipeline.machine.effects import CloseCommand, CloseItem, Effect, OpenItem, WriteEntity
 from pipeline.machine.run import Run
 from pipeline.messages.canonical import MalformedError, decode, encode
-from pipeline.messages.envelopes import EntityWrite
+from pipeline.messages.envelopes import DeadLetter, EntityWrite
 from pipeline.messages.seal import Seal, Sealed
 from pipeline.store import types
 from pipeline.store.port import Entity
 
 _NAME_CHARS_MAX: Final = 200
+_LETTER_NAME_CHARS: Final = 16
 
 
 def run_write(run: Run, name: str, seal: Seal) -> EntityWrite:
@@ -75,6 +76,25 @@ def effect_write(effect: Effect) -> EntityWrite:
             return _close_command(effect)
         case WriteEntity():
             return effect.entity
+
+
+def dead_letter_write(letter: DeadLetter) -> EntityWrite:
+    """The entity that keeps a dead letter, named by what it holds, so that a repeat is the same entity."""
+    name = "-".join(filter(None, (letter.payload_sha256[:_LETTER_NAME_CHARS], letter.source_offset)))
+    attributes = {
+        "name": name,
+        types.DEAD_LETTER_REASON: letter.reason,
+        types.DEAD_LETTER_VERTEX: letter.vertex,
+        types.DEAD_LETTER_PAYLOAD: letter.payload_base64,
+        types.DEAD_LETTER_BYTES: letter.payload_bytes,
+        types.DEAD_LETTER_SHA256: letter.payload_sha256,
+        types.DEAD_LETTER_AT: letter.at,
+    }
+    if letter.run_guid is not None:
+        attributes[types.DEAD_LETTER_RUN_GUID] = letter.run_guid
+    if letter.source_offset is not None:
+        attributes[types.DEAD_LETTER_OFFSET] = letter.source_offset
+    return EntityWrite(type_name=types.DEAD_LETTER, qualified_name=f"{DEAD_LETTER_PREFIX}{name}", attributes=attributes)
 
 
 def touched_by(effects: Iterable[Effect]) -> frozenset[tuple[str, str]]:

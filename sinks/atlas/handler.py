@@ -1,5 +1,6 @@
 """The one writer of a range of runs: merges a batch run by run and writes all of it in one bulk request."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -10,12 +11,13 @@ from pipeline.core.limits import STORE_WRITE_TIMEOUT_S
 from pipeline.machine.inputs import Input
 from pipeline.machine.inputs import Tick as Due
 from pipeline.messages.canonical import MalformedError
-from pipeline.messages.envelopes import Result, Tick, parse_shard_input
+from pipeline.messages.envelopes import DeadLetter, Result, Tick, parse_shard_input
 from pipeline.messages.seal import Seal
 from pipeline.messages.tagged import dead_letter
 from pipeline.spec.expressions import Evaluator
 from pipeline.store.leases import SlotLease
-from pipeline.store.port import EntityStore, StoreUnavailableError
+from pipeline.store.mapping import dead_letter_write
+from pipeline.store.port import EntityStore, StoreRefusedError, StoreUnavailableError, StoreUnknownError
 from sinks.atlas.answers import Answer, Fallback, Ok, Retry, SinkObserver
 from sinks.atlas.blame import OneByOne
 from sinks.atlas.cache import KEPT_RUNS_MAX, Kept, WrittenRuns
@@ -69,6 +71,7 @@ class AtlasSinkHandler:
         kept_runs_max: int = KEPT_RUNS_MAX,
     ) -> None:
         """``lease`` is this shard's; once lost it stays lost until ``acquire``."""
+        self._store = store
         self._lease = lease
         self._clock = clock
         self._shard = shard
@@ -93,7 +96,15 @@ class AtlasSinkHandler:
             self._cache.clear()
             self._observer.alert("sink-failed", "", f"{type(error).__name__}: {error}")
             return {ident: answers.get(ident, Retry("the sink failed on this batch")) for ident, _ in batch}
+        await self._keep_letters([answer.letter for answer in answers.values() if isinstance(answer, Fallback)])
         return answers
+
+    async def _keep_letters(self, letters: Sequence[DeadLetter]) -> None:
+        """A fallback hands on the original bytes alone, so the reason is written here."""
+        if letters:
+            writes = {write.qualified_name: write for write in map(dead_letter_write, letters)}
+            with contextlib.suppress(StoreUnavailableError, StoreUnknownError, StoreRefusedError):
+                await self._store.upsert(list(writes.values()))
 
     async def _holds_lease(self) -> bool:
         if self._lease.remaining_s() <= 0:

@@ -4,15 +4,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from pipeline.core.clock import Clock
-from pipeline.core.ids import DEAD_LETTER_PREFIX
 from pipeline.messages.canonical import MalformedError
-from pipeline.messages.envelopes import DeadLetter, EntityWrite, parse_dead_letter
+from pipeline.messages.envelopes import DeadLetter, EntityWrite, parse_dead_letter, parse_shard_input
 from pipeline.messages.tagged import dead_letter
 from pipeline.store import types
+from pipeline.store.mapping import dead_letter_write
 from pipeline.store.port import EntityStore, StoreRefusedError, StoreUnavailableError, StoreUnknownError
 
 VERTEX: Final = "dead-letter"
-_NAME_CHARS: Final = 16
 
 
 class DeadLetterHandler:
@@ -26,9 +25,26 @@ class DeadLetterHandler:
     async def handle(self, batch: Sequence[tuple[str, bytes]]) -> dict[str, bool]:
         """Whether each message (id, payload) is kept; False = give it again later. Never raises.
 
-        A letter that can't be parsed is kept as the payload of a new one. May be called again with the same batch.
+        What isn't a letter came by a sink's fallback, which hands on the original bytes alone: it becomes the payload
+        of a letter, unless that sink has written one with its reason. May be called again with the same batch.
         """
-        writes = {ident: self._write(payload) for ident, payload in batch}
+        try:
+            return await self._handle(batch)
+        except (StoreUnavailableError, StoreRefusedError):
+            return {ident: False for ident, _ in batch}
+
+    async def _handle(self, batch: Sequence[tuple[str, bytes]]) -> dict[str, bool]:
+        kept: dict[str, bool] = {}
+        writes: dict[str, EntityWrite] = {}
+        for ident, payload in batch:
+            write, is_letter = self._write(payload)
+            if is_letter or await self._store.get_by_name(types.DEAD_LETTER, write.qualified_name) is None:
+                writes[ident] = write
+            else:
+                kept[ident] = True
+        return {**kept, **(await self._keep(writes) if writes else {})}
+
+    async def _keep(self, writes: dict[str, EntityWrite]) -> dict[str, bool]:
         try:
             # One entity twice in one request is the store's to refuse; the later one says the same.
             await self._store.upsert(list({write.qualified_name: write for write in writes.values()}.values()))
@@ -51,28 +67,18 @@ class DeadLetterHandler:
             return True
         return False
 
-    def _write(self, payload: bytes) -> EntityWrite:
+    def _write(self, payload: bytes) -> tuple[EntityWrite, bool]:
+        """The entity, and whether the payload was a letter already."""
         try:
-            letter = parse_dead_letter(payload)
+            return dead_letter_write(parse_dead_letter(payload)), True
+        except MalformedError:
+            return dead_letter_write(self._letter_of(payload)), False
+
+    def _letter_of(self, payload: bytes) -> DeadLetter:
+        run_guid = None
+        try:
+            run_guid = parse_shard_input(payload).run_guid
+            reason = "the sink of its run refused it for good; the sink's log says why"
         except MalformedError as error:
-            letter = dead_letter(payload, reason=str(error), vertex=VERTEX, at=self._clock.now_ms())
-        return entity_of(letter)
-
-
-def entity_of(letter: DeadLetter) -> EntityWrite:
-    """The entity that keeps a dead letter."""
-    name = "-".join(filter(None, (letter.payload_sha256[:_NAME_CHARS], letter.source_offset)))
-    attributes = {
-        "name": name,
-        types.DEAD_LETTER_REASON: letter.reason,
-        types.DEAD_LETTER_VERTEX: letter.vertex,
-        types.DEAD_LETTER_PAYLOAD: letter.payload_base64,
-        types.DEAD_LETTER_BYTES: letter.payload_bytes,
-        types.DEAD_LETTER_SHA256: letter.payload_sha256,
-        types.DEAD_LETTER_AT: letter.at,
-    }
-    if letter.run_guid is not None:
-        attributes[types.DEAD_LETTER_RUN_GUID] = letter.run_guid
-    if letter.source_offset is not None:
-        attributes[types.DEAD_LETTER_OFFSET] = letter.source_offset
-    return EntityWrite(type_name=types.DEAD_LETTER, qualified_name=f"{DEAD_LETTER_PREFIX}{name}", attributes=attributes)
+            reason = str(error)
+        return dead_letter(payload, reason=reason, vertex=VERTEX, at=self._clock.now_ms(), run_guid=run_guid)
