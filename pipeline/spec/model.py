@@ -1,7 +1,6 @@
 """A spec as the engine holds it: frozen values, and the way there from the stored form."""
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -10,9 +9,6 @@ import orjson
 
 from pipeline.core.statuses import RunStatus
 from pipeline.spec.depends import Node, names, parse
-
-SPECS_KEPT_MAX: Final = 128
-"""Specs kept in memory by key; one is a few hundred KiB at most."""
 
 ENGINE_KEYS_OF_TASK: Final = frozenset(
     {"status", "updated_at", "attempt", "round", "output", "error", "started_at", "ended_at", "engine"}
@@ -119,31 +115,6 @@ def without_engine(document: Mapping[str, Any]) -> dict[str, Any]:
     ]
     spec["dag"] = {**document["dag"], "tasks": tasks}
     return spec
-
-
-class SpecCache:
-    """Specs by a key of the caller's; the least recently used leave first. Not shared between threads."""
-
-    def __init__(self, kept_max: int = SPECS_KEPT_MAX) -> None:
-        """``kept_max`` is at least 1."""
-        self._kept_max = kept_max
-        self._specs: OrderedDict[str | bytes, Spec] = OrderedDict()
-
-    def get(self, key: str | bytes, normalised: Mapping[str, Any]) -> Spec:
-        """The spec of ``normalised``, built only if ``key`` wasn't seen lately.
-
-        The same key must always come with the same spec (a digest does; a run's guid does, since a run's spec never
-        changes).
-        """
-        spec = self._specs.get(key)
-        if spec is None:
-            spec = spec_of(normalised)
-            self._specs[key] = spec
-            if len(self._specs) > self._kept_max:
-                self._specs.popitem(last=False)
-        else:
-            self._specs.move_to_end(key)
-        return spec
 
 
 def spec_of(normalised: Mapping[str, Any]) -> Spec:
