@@ -6,6 +6,7 @@ server's 250 and the journal's entry); those are counted and printed.
 """
 
 import random  # noqa: TID251  (seeded)
+import re
 import threading
 import time
 from collections import Counter
@@ -62,6 +63,7 @@ WORKFLOWS: dict[str, dict[str, Any]] = {
                     "type": "APPROVAL",
                     "arguments": [
                         {"title": "May it?"},
+                        {"body": "{{ run.input.n }}"},
                         {"approvers": {"users": ["judge"]}},
                         {"rule": "ANY"},
                         {"dueIn": "P1D"},
@@ -168,10 +170,15 @@ def prepare(product: Product) -> None:
         ).raise_for_status()
 
 
-def mails_by_effect(mails: list[EmailMessage]) -> dict[tuple[str, str], Counter[str]]:
-    effects: dict[tuple[str, str], Counter[str]] = {}
+def mails_by_effect(mails: list[EmailMessage]) -> dict[tuple[str, str, str], Counter[str]]:
+    """Message-IDs by what was to be said to whom: title, the run's own words, address. Each is one effect."""
+    effects: dict[tuple[str, str, str], Counter[str]] = {}
     for mail in mails:
-        key = (str(mail["X-Blockline-Effect-Key"]), str(mail["To"]))
+        text = mail.get_body(("plain",))
+        assert text is not None
+        words = re.search(r"starter-\d+-\d+", text.get_content())
+        assert words, "a mail that no run asked for"
+        key = (str(mail["Subject"]), words[0], str(mail["To"]))
         effects.setdefault(key, Counter())[str(mail["Message-ID"])] += 1
     return effects
 
@@ -222,9 +229,9 @@ def test_kill_minus_nine_loses_nothing(tmp_path: Path, capsys: pytest.CaptureFix
     assert not forgotten, "an acknowledged decision was forgotten"
     split = {key: ids for key, ids in effects.items() if len(ids) != 1}
     assert not split, "one effect key and recipient, several Message-IDs"
-    told = {key for key, _ in effects}
-    mailed = [guid for guid, name in load.runs.items() if name == "mail"]
-    assert all(f"{guid}/tell/0/0" in told for guid in mailed), "a run ended SUCCESS without its mail"
+    told = {words for title, words, _ in effects if title == "It happened"}
+    mailed = {view["input"]["n"] for guid, view in ended.items() if load.runs[guid] == "mail"}
+    assert mailed <= told, "a run ended SUCCESS without its mail"
     mails = sum(sum(ids.values()) for ids in effects.values())
     with capsys.disabled():
         print(
