@@ -50,8 +50,10 @@ def _counts(state: TaskState, result: Result) -> bool:
     if state.is_over or state.status is TaskStatus.PENDING or result.round != state.round:
         return False
     if state.approval is not None:
-        # Only people and the deadline decide a question: a runner can tell them of it, or fail to.
-        if result.outcome is Outcome.SUCCEEDED or result.step != state.step:
+        # Only people and the deadline decide a question: a runner can tell them of it, or fail to. While none is
+        # telling, what arrives is a second delivery of what has been done.
+        is_telling = state.status is not TaskStatus.WAITING and result.step == state.step
+        if result.outcome is Outcome.SUCCEEDED or not is_telling:
             return False
     elif result.outcome is Outcome.SUCCEEDED:
         return True

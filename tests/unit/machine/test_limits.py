@@ -1,0 +1,67 @@
+import pytest
+
+from pipeline.core.limits import DOCUMENT_BYTES_MAX, DOCUMENT_RESERVE_BYTES, OUTPUT_INLINE_BYTES_MAX, STATE_BYTES_MAX
+from pipeline.core.statuses import TaskStatus
+from pipeline.machine.document import document_bytes
+from pipeline.messages.envelopes import EntityWrite, Outcome
+from tests.unit.machine.runs import Story, approval, request, task
+
+ROOM = DOCUMENT_BYTES_MAX - DOCUMENT_RESERVE_BYTES
+
+
+def error_of(story: Story, name: str = "a") -> str | None:
+    error = story.state(name).error
+    return None if error is None else error.name
+
+
+@pytest.mark.parametrize(
+    ("size", "error"), [(OUTPUT_INLINE_BYTES_MAX, None), (OUTPUT_INLINE_BYTES_MAX + 1, "Engine.TooLarge")]
+)
+def test_an_output_has_a_limit(size: int, error: str | None) -> None:
+    story = Story(request(task("a")))
+    story.succeed("a", "x" * (size - 2))
+    assert error_of(story) == error
+
+
+def test_a_state_has_a_limit() -> None:
+    story = Story(request(task("a")))
+    story.hold("a", {"text": "x" * STATE_BYTES_MAX})
+    assert error_of(story) == "Engine.TooLarge"
+    asking = Story(request(task("a")))
+    asking.hold("a", approval("bob", body="x" * STATE_BYTES_MAX))
+    assert error_of(asking) == "Engine.TooLarge"
+    assert asking.effects == ()
+
+
+def test_a_value_that_json_cant_keep_is_no_output() -> None:
+    story = Story(request(task("a")))
+    story.succeed("a", {"n": 2**70})
+    assert error_of(story) == "Validation.Output"
+
+
+def test_a_result_carries_a_hundred_entities_at_most() -> None:
+    entities = tuple(EntityWrite(type_name="T", qualified_name=str(n)) for n in range(101))
+    story = Story(request(task("a")))
+    story.succeed("a", entities=entities)
+    assert error_of(story) == "Engine.TooLarge"
+    assert story.effects == ()
+
+
+def test_a_message_is_cut() -> None:
+    story = Story(request(task("a")))
+    story.fail("a", message="x" * 5000)
+    assert len(story.state("a").error.message) == 500  # type: ignore[union-attr]
+
+
+def test_an_output_that_the_document_has_no_room_for_is_dropped_alone() -> None:
+    names = [f"t{n}" for n in range(4)]
+    story = Story(request(*(task(name) for name in names), task("end", "t3"), input={"text": "x" * (ROOM - 10_000)}))
+    story.apply(*(story.result(name, Outcome.SUCCEEDED, output="y" * (3000 + int(name[1:]))) for name in names))
+    assert document_bytes(story.run) <= ROOM
+    dropped = [name for name in names if error_of(story, name) == "Engine.TooLarge"]
+    kept = [name for name in names if story.state(name).status is TaskStatus.SUCCESS]
+    assert dropped, "there was no room for all of them"
+    assert kept, "there was room for some of them"
+    assert "t3" in dropped, "the largest goes first"
+    assert story.statuses()["end"] == "OMITTED", "nothing follows from what was dropped"
+    assert all(story.state(name).output is None for name in dropped)
