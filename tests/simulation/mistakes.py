@@ -187,12 +187,12 @@ class RevisionRisesAResult(Broken):
 
 
 class SendsAllRunning(OrchestratorHandler):
-    def _dispatch(self, run: Run, now_ms: int) -> list[Tagged]:
+    def _dispatches(self, run: Run) -> list[Dispatch | Result]:
         tasks = {
             name: replace(state, dispatched_revision=run.revision) if state.status is TaskStatus.RUNNING else state
             for name, state in run.tasks.items()
         }
-        return super()._dispatch(replace(run, tasks=tasks), now_ms)
+        return super()._dispatches(replace(run, tasks=tasks))
 
 
 class DispatchesWhateverRuns(RealHandlers):

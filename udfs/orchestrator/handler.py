@@ -104,18 +104,22 @@ class OrchestratorHandler:
         body = self._seal.open(Sealed.DOCUMENT, run_guid, document)
         if body["engine"]["status"] != RunStatus.PENDING:
             return []
-        return self._dispatch(from_document(body, run_guid), now_ms)
+        return self._send(self._dispatches(from_document(body, run_guid)), now_ms)
 
     def _begin(self, event: Event, qualified_name: str, now_ms: int) -> list[Tagged]:
         if event.request is None or not is_signed(event.request):
             return [self._look(event.run_guid, "admit")]
         body = self._seal.open(Sealed.REQUEST, qualified_name, event.request)
         run = start(parse_request(body, qualified_name), event.run_guid, self._evaluator).run
-        return self._dispatch(run, now_ms) or [self._look(event.run_guid, "start")]
+        messages = self._dispatches(run)
+        return self._send(messages, now_ms) if messages else [self._look(event.run_guid, "start")]
 
-    def _dispatch(self, run: Run, now_ms: int) -> list[Tagged]:
+    def _dispatches(self, run: Run) -> list[Dispatch | Result]:
+        return dispatches(run, evaluator=self._evaluator, shards=self._shards)
+
+    def _send(self, messages: list[Dispatch | Result], now_ms: int) -> list[Tagged]:
         sent: list[Tagged] = []
-        for message in dispatches(run, evaluator=self._evaluator, shards=self._shards):
+        for message in messages:
             if isinstance(message, Result):
                 sent.append(self._to_shard(message))
             elif message.valid_until >= now_ms:
