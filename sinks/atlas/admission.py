@@ -11,7 +11,7 @@ from pipeline.messages.envelopes import Requester
 from pipeline.spec.input_schema import check_input
 from pipeline.spec.model import digest
 from pipeline.store import types
-from pipeline.store.port import Entity, EntityStore
+from pipeline.store.port import Entity, EntityStore, Filter, Query
 from pipeline.store.starting import build_request
 from sinks.atlas.answers import NotAdmitted
 
@@ -53,7 +53,28 @@ class Admission:
             return NotAdmitted(ErrorName.ENGINE_BAD_SPEC, f"There is no workflow with the guid {guid}.")
         if workflow.attributes.get(types.WORKFLOW_STATUS) != PUBLISHED:
             return NotAdmitted(ErrorName.ENGINE_BAD_SPEC, f"The workflow {guid} isn't a published version.")
+        if not workflow.attributes.get(types.WORKFLOW_VERSION):
+            return await self._latest(workflow)
         return workflow
+
+    async def _latest(self, draft: Entity) -> Entity | NotAdmitted:
+        """What a draft was last published as: the draft's own text may be ahead of it."""
+        query = Query(
+            types.WORKFLOW,
+            filters=(
+                Filter("qualifiedName", "startsWith", f"{draft.qualified_name}/v"),
+                Filter(types.WORKFLOW_VERSION, "gt", 0),
+                Filter(types.WORKFLOW_STATUS, "eq", PUBLISHED),
+            ),
+            sort_by=types.WORKFLOW_VERSION,
+            is_descending=True,
+            limit=1,
+        )
+        for found in await self._store.find(query):
+            version = (await self._store.get([found.guid])).get(found.guid)
+            if version is not None and not version.is_deleted:
+                return version
+        return NotAdmitted(ErrorName.ENGINE_BAD_SPEC, f"The workflow {draft.guid} has no published version.")
 
     async def _request(
         self, entity: Entity, person: Person, workflow: Entity, given: dict[str, Any]
