@@ -1,0 +1,91 @@
+"""The folder of everything that survives a restart: who holds it, and the engine's key in it."""
+
+import fcntl
+import os
+import secrets
+from pathlib import Path
+from typing import Final, Self
+
+from pipeline.core.errors import BlocklineError
+
+LOCK: Final = "up.lock"
+KEY: Final = "engine.key"
+KEY_BYTES: Final = 32
+_FOLDER_MODE: Final = 0o700
+_FILE_MODE: Final = 0o600
+
+
+class DataFolderError(BlocklineError):
+    """The folder can't be used; the sentence says why."""
+
+
+class DataFolder:
+    """Held by one process at a time, by a lock that the kernel takes back with the process."""
+
+    def __init__(self, path: Path) -> None:
+        """Nothing is made before :meth:`hold`."""
+        self.path = path
+        self._lock: int | None = None
+
+    @property
+    def database(self) -> Path:
+        """Entities, users, outbox."""
+        return self.path / "atlas.sqlite3"
+
+    @property
+    def mailbox(self) -> Path:
+        """The journal of sent mail, and the local outbox."""
+        return self.path / "mail.sqlite3"
+
+    def hold(self) -> Self:
+        """Make the folder if need be, and take its lock.
+
+        Raises:
+            DataFolderError: another process holds it, or it can't be made.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=_FOLDER_MODE)
+            file = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+        except OSError as error:
+            raise DataFolderError(f"The data folder {self.path} can't be used: {error.strerror}.") from None
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(file)
+            raise DataFolderError(f"Another `blockline up` is running on the data in {self.path}.") from None
+        self._lock = file
+        return self
+
+    def release(self) -> None:
+        """Let others have it; may be called twice."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def engine_key(self) -> bytes:
+        """The key that signs everything; made at the first start, readable by its owner only.
+
+        Raises:
+            DataFolderError: it is there and isn't a key: without the right one no run can go on.
+        """
+        path = self.path / KEY
+        try:
+            key = bytes.fromhex(path.read_text(encoding="ascii").strip())
+        except FileNotFoundError:
+            return self._new_key(path)
+        except (OSError, ValueError):
+            key = b""
+        if len(key) < KEY_BYTES:
+            raise DataFolderError(f"{path} isn't an engine key; put the right one back from your backup.")
+        return key
+
+    def _new_key(self, path: Path) -> bytes:
+        key = secrets.token_bytes(KEY_BYTES)
+        fresh = path.with_suffix(".new")
+        file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _FILE_MODE)
+        with os.fdopen(file, "w", encoding="ascii") as writer:
+            writer.write(key.hex() + "\n")
+            writer.flush()
+            os.fsync(writer.fileno())
+        fresh.replace(path)
+        return key

@@ -1,0 +1,144 @@
+"""People at their terminals: the command line as a subprocess, against a product that runs."""
+
+import json  # noqa: TID251  (reads what a program reads)
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+from tests.integration.smtp import MailServer
+from tests.product import Product
+
+ROOT = Path(__file__).parents[3]
+EXAMPLE = ROOT / "examples" / "access-request.json"
+WITHIN_S = 30.0
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command said and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass
+class Stage:
+    """A product, its mail server, and the people: ``rosa`` asks, ``sam`` decides, ``olaf`` has nothing to do with it,
+    ``otto`` is the author.
+    """
+
+    product: Product
+    mail: MailServer
+
+    def password(self, user: str) -> str:
+        return self.product.password if user == "admin" else f"{user}-of-the-tests"
+
+    def environment(self, user: str) -> dict[str, str]:
+        return {
+            **os.environ,
+            "BLOCKLINE_URL": self.product.url,
+            "BLOCKLINE_USER": user,
+            "BLOCKLINE_PASSWORD": self.password(user),
+        }
+
+    def types(self, user: str, *arguments: str, timeout_s: float = 60) -> Said:
+        done = subprocess.run(
+            [sys.executable, "-m", "cli", *arguments],
+            cwd=ROOT,
+            env=self.environment(user),
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        return Said(done.returncode, done.stdout, done.stderr)
+
+    def begins(self, user: str, *arguments: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, "-m", "cli", *arguments],
+            cwd=ROOT,
+            env=self.environment(user),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def api(self, user: str = "admin") -> httpx.Client:
+        return self.product.client(user, self.password(user))
+
+    def people(self) -> None:
+        with self.api() as admin:
+            for name, groups, roles in (
+                ("rosa", [], ["requester"]),
+                ("sam", ["stewards"], ["requester"]),
+                ("olaf", [], ["requester"]),
+                ("otto", [], ["author"]),
+            ):
+                user = {
+                    "name": name,
+                    "password": self.password(name),
+                    "email": f"{name}@example.org",
+                    "groups": groups,
+                    "roles": roles,
+                }
+                admin.post("/users", json=user).raise_for_status()
+
+    def publishes(self, name: str, spec: Any) -> str:
+        with self.api("otto") as otto:
+            stored = otto.post("/workflows", json={"name": name, "spec": spec}).raise_for_status().json()
+            otto.post(f"/workflows/{stored['guid']}/publish").raise_for_status()
+        guid: str = stored["guid"]
+        return guid
+
+    def starts(self, user: str, workflow: str, **body: Any) -> str:
+        with self.api(user) as client:
+            answer = client.post("/runs", json={"workflow": workflow, **body}).raise_for_status()
+        guid: str = answer.json()["guid"]
+        return guid
+
+    def run(self, guid: str, wait_s: float = 0) -> Any:
+        with self.product.client(timeout_s=wait_s + 30) as admin:
+            return admin.get(f"/runs/{guid}", params={"wait_s": wait_s}).raise_for_status().json()
+
+    def task_of(self, user: str, run: str) -> str:
+        def asked() -> str | None:
+            with self.api(user) as client:
+                items = client.get("/tasks", params={"run": run}).raise_for_status().json()["items"]
+            return items[0]["guid"] if items else None
+
+        return until(asked, f"{user} is asked about {run}")
+
+    def mails_to(self, address: str, run: str) -> list[Any]:
+        return [
+            mail
+            for mail in self.mail.mails()
+            if mail["To"] == address and str(mail["X-Blockline-Effect-Key"]).startswith(run)
+        ]
+
+
+def statuses(run: Any) -> dict[str, str]:
+    return {task["name"]: task["status"] for task in run["dag"]["tasks"]}
+
+
+def until(ask: Callable[[], T | None], what: str, within_s: float = WITHIN_S) -> T:
+    """What ``ask`` says once it says something; asks again and again until then."""
+    deadline = time.monotonic() + within_s
+    while True:
+        found = ask()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"not within {within_s:.0f} s: {what}"
+        time.sleep(0.05)  # noqa: TID251  (polls with a deadline)

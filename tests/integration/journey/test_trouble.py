@@ -1,0 +1,173 @@
+"""Neighbours that break, texts that were forged, and runs that came by another door."""
+
+import asyncio
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import psutil
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+
+from pipeline.store import types
+from tests.integration.journey.actors import Stage, statuses, until
+from tests.integration.smtp import MailServer
+from tests.product import Product
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with MailServer() as mail:
+        product = Product(tmp_path_factory.mktemp("trouble"), environment={"BLOCKLINE_SMTP_URL": mail.url})
+        with product:
+            stage = Stage(product, mail)
+            stage.people()
+            stage.publishes("five", row())
+            yield stage
+
+
+def row(length: int = 5) -> dict[str, Any]:
+    tasks: list[dict[str, Any]] = [{"name": "t0", "type": "PASS", "arguments": []}]
+    tasks += [{"name": f"t{i}", "type": "PASS", "depends": f"t{i - 1}", "arguments": []} for i in range(1, length)]
+    return {"dag": {"entrypoint": "t0", "tasks": tasks}}
+
+
+def asks() -> dict[str, Any]:
+    question = [{"title": "May it?"}, {"approvers": {"users": ["sam"]}}, {"rule": "ANY"}, {"dueIn": "P1D"}]
+    return {"dag": {"entrypoint": "ask", "tasks": [{"name": "ask", "type": "APPROVAL", "arguments": question}]}}
+
+
+def broker_of(stage: Stage) -> psutil.Process:
+    def found() -> psutil.Process | None:
+        for child in psutil.Process(stage.product.pid).children(recursive=True):
+            if "--listener-url" in child.cmdline():
+                return child
+        return None
+
+    return until(found, "the broker's process")
+
+
+def bootstrap_of(stage: Stage) -> str:
+    command = " ".join(broker_of(stage).cmdline())
+    match = re.search(r"--listener-url tcp://(\S+)", command)
+    assert match
+    return match[1]
+
+
+def test_a_run_created_straight_in_atlas_is_admitted(stage: Stage) -> None:
+    from pyatlan.client.aio.client import AsyncAtlanClient  # noqa: PLC0415  (3 s)
+    from pyatlan.model.assets import WorkflowRun  # noqa: PLC0415
+
+    stage.publishes("direct", row(2))
+    with stage.api("otto") as otto:
+        [listed] = [item for item in otto.get("/workflows").json()["items"] if item["name"] == "direct"]
+        [version] = otto.get(f"/workflows/{listed['guid']}/versions").json()["items"]
+    with stage.api("rosa") as rosa:
+        token = rosa.post("/me/tokens", json={"name": "pyatlan"}).json()["token"]
+
+    async def create(workflow: str, name: str) -> str:
+        run = WorkflowRun(attributes=WorkflowRun.Attributes())
+        run.name = name
+        run.qualified_name = f"by-hand/{name}"
+        run.workflow_run_workflow_guid = workflow
+        async with AsyncAtlanClient(base_url=stage.product.url, api_key=token) as client:
+            answer = await client.asset.save(run)
+        guid: str = answer.assets_created(WorkflowRun)[0].guid
+        return guid
+
+    for number, workflow in enumerate((version["guid"], listed["guid"])):
+        run = asyncio.run(create(workflow, f"run-{number}"))
+        ended = stage.run(run, wait_s=40)
+        assert (ended["status"], ended["requester"]) == ("SUCCESS", "rosa"), ended
+        assert ended["workflow"]["name"] == "direct"
+        assert ended["workflow"]["version"] == 1
+
+
+def test_a_document_changed_by_hand_ends_the_run(stage: Stage) -> None:
+    stage.publishes("ask", asks())
+    run = stage.starts("rosa", "ask")
+    task = stage.task_of("sam", run)
+    with stage.api() as admin:
+        atlas = f"{stage.product.url}/api/atlas/v2/entity"
+        attributes = admin.get(f"{atlas}/guid/{run}").raise_for_status().json()["entity"]["attributes"]
+        forged = attributes[types.RUN_CONFIG].replace('"sam"', '"olaf"')
+        assert forged != attributes[types.RUN_CONFIG]
+        entity = {
+            "typeName": "WorkflowRun",
+            "attributes": {
+                "qualifiedName": attributes["qualifiedName"],
+                "name": attributes["name"],
+                types.RUN_CONFIG: forged,
+            },
+        }
+        admin.post(f"{atlas}/bulk", json={"entities": [entity]}).raise_for_status()
+    ended = stage.run(run, wait_s=40)
+    assert (ended["status"], ended["error"]["name"]) == ("FAILURE", "Engine.Tampered")
+    assert stage.types("olaf", "task", "list", "--run", run).out == "Your inbox is empty.\n"
+    assert stage.types("sam", "task", "decide", task, "APPROVED").code == 1
+
+
+def test_garbage_on_the_topic_becomes_a_dead_letter_and_stops_nobody(stage: Stage) -> None:
+    bootstrap = bootstrap_of(stage)
+    topics = AdminClient({"bootstrap.servers": bootstrap}).list_topics(timeout=10).topics
+    topic = max(name for name in topics if re.fullmatch(r"ATLAS_ENTITIES\.\d+", name))
+    producer = Producer({"bootstrap.servers": bootstrap})
+    producer.produce(topic, b"this is no notification", partition=0)
+    producer.produce(topic, b'{"message": {"type": "ENTITY_NOTIFICATION_V2", "entity": []}}', partition=0)
+    assert producer.flush(10) == 0
+    run = stage.starts("rosa", "five")
+    assert stage.run(run, wait_s=30)["status"] == "SUCCESS"
+
+    def kept() -> list[str] | None:
+        with stage.api() as admin:
+            items = admin.get("/dead-letters", params={"vertex": "cdc"}).raise_for_status().json()["items"]
+        return [item["id"] for item in items] if len(items) >= 2 else None
+
+    letters = [
+        stage.types("admin", "dead-letter", "show", ident, "--json").json for ident in until(kept, "two dead letters")
+    ]
+    assert "this is no notification" in {letter["text"] for letter in letters}
+    assert all(letter["reason"] for letter in letters)
+
+
+def test_a_broker_that_dies_is_started_again_and_nothing_is_lost(stage: Stage) -> None:
+    stage.publishes("ask-again", asks())
+    waiting = stage.starts("rosa", "ask-again")
+    task = stage.task_of("sam", waiting)
+    for _ in range(2):
+        broker_of(stage).kill()
+        runs = [stage.starts("rosa", "five") for _ in range(5)]
+        for run in runs:
+            assert stage.run(run, wait_s=50)["status"] == "SUCCESS"
+    assert stage.types("sam", "task", "decide", task, "APPROVED").code == 0
+    assert stage.run(waiting, wait_s=30)["status"] == "SUCCESS"
+
+
+def test_starts_that_race_with_one_key_start_once(stage: Stage) -> None:
+    with stage.api("rosa") as rosa:
+        headers = {"Idempotency-Key": "the-one"}
+        answers = [rosa.post("/runs", json={"workflow": "five"}, headers=headers) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [201, 200, 200]
+        assert len({answer.json()["guid"] for answer in answers}) == 1
+        other = rosa.post("/runs", json={"workflow": "five", "comment": "x"}, headers=headers)
+        assert other.status_code == 422
+
+
+def test_a_decision_written_on_the_item_counts_only_from_its_recipient(stage: Stage) -> None:
+    stage.publishes("ask-directly", asks())
+    run = stage.starts("rosa", "ask-directly")
+    task = stage.task_of("sam", run)
+    atlas = f"{stage.product.url}/api/atlas/v2/entity"
+    with stage.api("sam") as sam, stage.api("olaf") as olaf, stage.api() as admin:
+        known = admin.get(f"{atlas}/guid/{task}").raise_for_status().json()["entity"]["attributes"]
+        written = {types.ITEM_ACTION: "APPROVED", types.ITEM_COMMENT: "straight in Atlas"}
+        names = {name: known[name] for name in ("qualifiedName", "name")}
+        decision = {"typeName": "Task", "guid": task, "attributes": {**names, **written}}
+        assert olaf.post(f"{atlas}/bulk", json={"entities": [decision]}).status_code == 403
+        assert sam.post(f"{atlas}/bulk", json={"entities": [decision]}).status_code == 200
+    ended = stage.run(run, wait_s=40)
+    assert (ended["status"], statuses(ended)) == ("SUCCESS", {"ask": "SUCCESS"})
+    assert ended["dag"]["tasks"][0]["output"]["decided_by"] == ["sam"]
