@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from pipeline.cdc.buffer import Buffer, Received
 from pipeline.cdc.codec import Notification
 from pipeline.cdc.codec import read as read_notification
-from pipeline.cdc.consumer import CLOSE_S, POLL_S, QUERY_S, pull, received, settings
+from pipeline.cdc.consumer import CLOSE_S, POLL_S, QUERY_S, known_end, pull, received, settings
 from pipeline.cdc.offsets import DoneOffsets, Position
 from pipeline.cdc.topics import next_topic_of, number_of
 from pipeline.messages.canonical import MalformedError
@@ -198,7 +198,7 @@ class AssignedReader:
                 self._ends[key] = place.offset + 1
                 self._resume = place._replace(offset=place.offset + 1)
         for key in {(message.position.topic, message.position.partition) for message in taken[-1:]}:
-            high = consumer.get_watermark_offsets(TopicPartition(*key), cached=True)[1]
+            high = known_end(consumer, *key)
             with self._lock:
                 self._ends[key] = max(self._ends[key], high)
                 self._forget_old(key[0])

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from pipeline.cdc.buffer import Buffer, Received
 from pipeline.cdc.offsets import DoneOffsets, Position
@@ -99,6 +99,9 @@ def received(messages: Iterable[Message]) -> list[Received]:
 class GroupReader:
     """Reads its share of a topic in a consumer group, and commits what is done up to the first gap.
 
+    Only the thread calls the consumer: with confluent-kafka 2.16 another thread's call waits as long as the first one
+    polls again and again, so one call from the event loop would hang it.
+
     A partition that is taken away is forgotten, with what of it is still in the buffer: whoever has it now reads it
     from the last commit on. librdkafka reconnects by itself.
     """
@@ -114,6 +117,8 @@ class GroupReader:
             auto_commit_interval_ms=COMMIT_MS,
         )
         self._done: dict[tuple[str, int], DoneOffsets] = {}
+        self._ends: dict[tuple[str, int], int] = {}
+        self._to_store: dict[tuple[str, int], int] = {}
         self._lock = threading.Lock()
         self._is_closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cdc-group", daemon=True)
@@ -133,21 +138,17 @@ class GroupReader:
 
     def done(self, positions: Iterable[Position]) -> None:
         """See :class:`EventReader`."""
-        moved = []
         with self._lock:
             for place in positions:
-                partition = self._done.get((place.topic, place.partition))
+                key = (place.topic, place.partition)
+                partition = self._done.get(key)
                 if partition is not None and partition.done(place.offset):
-                    moved.append(TopicPartition(place.topic, place.partition, partition.floor))
-        if moved and self._consumer is not None:
-            try:
-                self._consumer.store_offsets(offsets=moved)
-            except KafkaException as error:  # taken away since: its new reader reads it again
-                _LOG.info("offsets weren't stored: %s", error)
+                    self._to_store[key] = partition.floor
 
     async def pending(self) -> int:
-        """See :class:`EventReader`."""
-        return await asyncio.to_thread(self._pending)
+        """See :class:`EventReader`; by the ends that the last fetches told, which costs the broker nothing."""
+        with self._lock:
+            return sum(max(0, self._ends.get(key, 0) - done.floor) for key, done in self._done.items())
 
     def partitions(self) -> list[int]:
         """See :class:`EventReader`."""
@@ -172,15 +173,30 @@ class GroupReader:
                     (consumer.pause if is_paused else consumer.resume)(consumer.assignment())
                 # Also while paused: a member that doesn't poll is thrown out of its group.
                 taken = received(pull(consumer, POLL_S))
-                self._note(taken)
+                self._note(consumer, taken)
                 buffer.put(taken)
+                self._store(consumer)
         except RuntimeError:
             _LOG.info("the event loop has ended, so reading does too")
         finally:
+            self._store(consumer)
             consumer.close()
 
-    def _note(self, taken: list[Received]) -> None:
+    def _store(self, consumer: Consumer) -> None:
         with self._lock:
+            moved = [TopicPartition(*key, floor) for key, floor in self._to_store.items()]
+            self._to_store.clear()
+        if moved:
+            try:
+                consumer.store_offsets(offsets=moved)
+            except KafkaException as error:  # taken away since: its new reader reads it again
+                _LOG.info("offsets weren't stored: %s", error)
+
+    def _note(self, consumer: Consumer, taken: list[Received]) -> None:
+        keys = {(message.position.topic, message.position.partition) for message in taken}
+        ends = {key: known_end(consumer, *key) for key in keys}
+        with self._lock:
+            self._ends.update(ends)
             for message in taken:
                 place = message.position
                 key = (place.topic, place.partition)
@@ -191,19 +207,8 @@ class GroupReader:
         with self._lock:
             for key in keys:
                 self._done.pop(key, None)
+                self._to_store.pop(key, None)
         self._running().drop(lambda place: (place.topic, place.partition) in keys)
-
-    def _pending(self) -> int:
-        with self._lock:
-            floors = {key: done.floor for key, done in self._done.items()}
-        if self._consumer is None or not floors:
-            return -1
-        try:
-            return sum(
-                max(0, _end(self._consumer, topic, partition) - floor) for (topic, partition), floor in floors.items()
-            )
-        except KafkaException:
-            return -1
 
     def _running(self) -> Buffer:
         if self._buffer is None:
@@ -211,13 +216,7 @@ class GroupReader:
         return self._buffer
 
 
-def _end(consumer: Consumer, topic: str, partition: int) -> int:
-    """The offset of the next message to come.
-
-    Raises:
-        KafkaException: the broker didn't say.
-    """
-    offsets = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=QUERY_S)
-    if offsets is None:
-        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001  (librdkafka's own name for it)
-    return int(offsets[1])
+def known_end(consumer: Consumer, topic: str, partition: int) -> int:
+    """The offset of the next message, as of the last fetch; negative while nothing was fetched."""
+    offsets = consumer.get_watermark_offsets(TopicPartition(topic, partition), cached=True)
+    return -1 if offsets is None else int(offsets[1])
