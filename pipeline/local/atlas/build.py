@@ -1,0 +1,29 @@
+"""Puts the embedded Atlas together; the caller opens and closes the database."""
+
+from starlette.applications import Starlette
+
+from pipeline.core.clock import Clock
+from pipeline.local.atlas.app import build_app
+from pipeline.local.atlas.database import Database
+from pipeline.local.atlas.rights import Caller
+from pipeline.local.atlas.service import AtlasService
+from pipeline.local.atlas.users import ENGINE_NAME, UserStore
+from pipeline.store.typedefs import catalog_typedefs, engine_typedefs, missing_from
+
+
+async def build_atlas(database: Database, users: UserStore, engine_token: str, clock: Clock) -> Starlette:
+    """The app, with the engine's and the catalog's types registered. Answers below ``/api/atlas`` and ``/api/meta``.
+
+    Raises:
+        BlocklineError: the data holds a type of the engine in a form that doesn't fit.
+    """
+    service = AtlasService(database, clock)
+    await service.load()
+    engine = Caller(ENGINE_NAME, is_author=True, is_admin=True)
+    for wanted, is_ours in ((engine_typedefs(), True), (catalog_typedefs(), False)):
+        change = missing_from(service.types.bodies, wanted, is_ours=is_ours)
+        if change.new:
+            await service.put_types(engine, change.new, is_new=True)
+        if change.changed:
+            await service.put_types(engine, change.changed, is_new=False)
+    return build_app(service, users, engine_token)

@@ -1,0 +1,143 @@
+"""Entities as rows, and as Atlas shows them. Stored attributes go into answers as they are, without being parsed."""
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from pipeline.local.atlas.errors import AtlasError, Code
+from pipeline.local.atlas.type_registry import EntityType
+
+COLUMNS: Final = (
+    "id, guid, type, qualified_name, is_deleted, version, created_by, updated_by, created_at, updated_at, "
+    "classifications, attributes"
+)
+SYSTEM: Final = {
+    "__guid": "guid",
+    "__typeName": "type",
+    "__createdBy": "created_by",
+    "__modifiedBy": "updated_by",
+    "__timestamp": "created_at",
+    "__modificationTimestamp": "updated_at",
+}
+"""Atlas' own attributes of every entity, and their columns."""
+_SELECT: Final = f"SELECT {COLUMNS} FROM entity"  # noqa: S608  (a constant)
+_GUIDS_AT_ONCE: Final = 200
+
+
+class Row(NamedTuple):
+    """A row of the table of entities."""
+
+    id: int
+    guid: str
+    type: str
+    qualified_name: str
+    is_deleted: int
+    version: int
+    created_by: str
+    updated_by: str
+    created_at: int
+    updated_at: int
+    classifications: str | None
+    attributes: str
+
+    @property
+    def status(self) -> str:
+        """Atlas' word for it."""
+        return "DELETED" if self.is_deleted else "ACTIVE"
+
+    def shown(self) -> dict[str, Any]:
+        """The whole entity."""
+        classifications = orjson.Fragment(self.classifications) if self.classifications else []
+        return {
+            "typeName": self.type,
+            "attributes": orjson.Fragment(self.attributes),
+            "guid": self.guid,
+            "isIncomplete": False,
+            "status": self.status,
+            "createdBy": self.created_by,
+            "updatedBy": self.updated_by,
+            "createTime": self.created_at,
+            "updateTime": self.updated_at,
+            "version": 0,
+            "relationshipAttributes": {},
+            "classifications": classifications,
+            "labels": [],
+        }
+
+    def header(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        """A short form with these attributes."""
+        return header(self.type, self.guid, self.status, attributes, self.classifications)
+
+
+def header(
+    type_name: str, guid: str, status: str, attributes: Mapping[str, Any], classifications: str | None
+) -> dict[str, Any]:
+    """An entity's header as it stands in answers to writes and searches."""
+    given = orjson.loads(classifications) if classifications else []
+    return {
+        "typeName": type_name,
+        "attributes": attributes,
+        "guid": guid,
+        "status": status,
+        "displayText": attributes.get("name") or attributes.get("qualifiedName"),
+        "classificationNames": [each["typeName"] for each in given],
+        "isIncomplete": False,
+        "meaningNames": [],
+        "meanings": [],
+        "labels": [],
+    }
+
+
+def by_name(connection: sqlite3.Connection, type_name: str, qualified_name: str) -> Row | None:
+    """The live entity of exactly that type."""
+    found = connection.execute(
+        f"{_SELECT} WHERE type = ? AND qualified_name = ? AND is_deleted = 0", (type_name, qualified_name)
+    ).fetchone()
+    return None if found is None else Row._make(found)
+
+
+def by_name_of(connection: sqlite3.Connection, kinds: Sequence[EntityType], qualified_name: str) -> Row:
+    """The live entity of the first of these types that has one of that name.
+
+    Raises:
+        AtlasError: 404, there is none.
+    """
+    for kind in kinds:
+        row = by_name(connection, kind.name, qualified_name)
+        if row is not None:
+            return row
+    raise AtlasError(
+        Code.NAME_NOT_FOUND,
+        f"Instance {kinds[0].name} with unique attribute {{qualifiedName={qualified_name}}} does not exist",
+    )
+
+
+def by_guid(connection: sqlite3.Connection, guid: str) -> Row | None:
+    """The entity, deleted ones too."""
+    found = connection.execute(f"{_SELECT} WHERE guid = ?", (guid,)).fetchone()
+    return None if found is None else Row._make(found)
+
+
+def by_guids(connection: sqlite3.Connection, guids: Iterable[str]) -> list[Row]:
+    """The entities in the order asked for, each once.
+
+    Raises:
+        AtlasError: 404, one of them doesn't exist.
+    """
+    asked = list(dict.fromkeys(guids))
+    found: dict[str, Row] = {}
+    for first in range(0, len(asked), _GUIDS_AT_ONCE):
+        part = asked[first : first + _GUIDS_AT_ONCE]
+        marks = ", ".join("?" * len(part))
+        found |= {row[1]: Row._make(row) for row in connection.execute(f"{_SELECT} WHERE guid IN ({marks})", part)}
+    for guid in asked:
+        if guid not in found:
+            raise no_guid(guid)
+    return [found[guid] for guid in asked]
+
+
+def no_guid(guid: str) -> AtlasError:
+    """What is answered for a guid that doesn't exist."""
+    return AtlasError(Code.GUID_NOT_FOUND, f"Given instance guid {guid} is invalid/not found")
