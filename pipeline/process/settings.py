@@ -47,9 +47,6 @@ class ServerSettings:
     is_isolated: bool = _setting(
         False, "Each vertex in a process of its own; not available in this version.", flag="--isolated"
     )
-    transport: str = _setting(
-        "", "How the local data plane reaches its vertices: `sockets` or `direct`; empty is the plane's default."
-    )
     log_level: str = _setting("INFO", "`DEBUG`, `INFO`, `WARNING` or `ERROR`.")
     log_format: str = _setting("text", "`text` for people, `json` for collectors.")
 

@@ -1,0 +1,233 @@
+"""One machine put together: store, broker, data plane, API; started in order, stopped in the other."""
+
+import asyncio
+import contextlib
+import secrets
+import shutil
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any, Final
+
+import httpx
+from prometheus_client import REGISTRY
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.app import build_api
+from api.auth import Authenticator
+from api.catalog import InstalledCatalog
+from api.hub import Hub
+from api.services import Services
+from cli.adapters import AtlasAudit, KeptMails
+from cli.data_folder import DataFolder
+from cli.manifests import RUNNERS, manifest_of
+from cli.topic import EmbeddedTopic, KafkaTopic, Topic
+from cli.vertices import Parts, servers
+from pipeline.blocks.registry import Registry
+from pipeline.cdc.assigned import AssignedReader, TopicFollower
+from pipeline.cdc.offsets import Position
+from pipeline.core.clock import Clock
+from pipeline.directory.embedded import EmbeddedDirectory
+from pipeline.expressions.cel import CelEvaluator
+from pipeline.local.atlas.build import build_atlas
+from pipeline.local.atlas.database import Database
+from pipeline.local.atlas.outbox import Outbox
+from pipeline.local.atlas.users import UserStore
+from pipeline.local.plane.metrics import PlaneCollector
+from pipeline.local.plane.plane import LocalPlane
+from pipeline.mail.open import OpenedMail, open_mailer
+from pipeline.mail.port import Via
+from pipeline.messages.seal import Seal
+from pipeline.process.settings import ServerSettings
+from pipeline.store.atlas import AtlasEntityStore
+from pipeline.store.atlas_http import AtlasAccess
+from pipeline.topology.values import Values
+
+ATLAS_PATHS: Final = ("/api/atlas", "/api/meta")
+INSIDE: Final = "http://embedded-atlas"
+"""An address that is never looked up: requests of our own go to the app in this process."""
+SOCKET_FOLDER_CHARS_MAX: Final = 60
+"""Unix sockets' paths have 107 bytes at most; the rest is for their names."""
+_TOKEN_BYTES: Final = 32
+
+
+class Machine:
+    """Everything of one ``blockline up`` but its port. Start it once; belongs to one event loop."""
+
+    def __init__(self, settings: ServerSettings, folder: DataFolder, clock: Clock) -> None:
+        """``folder`` is held."""
+        self._settings = settings
+        self._folder = folder
+        self._clock = clock
+        self._stack = contextlib.AsyncExitStack()
+        self._plane: LocalPlane | None = None
+        self._topic: Topic = KafkaTopic(settings.kafka) if settings.kafka else EmbeddedTopic(clock)
+        self._is_following = False
+        self.hub = Hub()
+        self.told_passwords: Mapping[str, str] = {}
+        """Passwords of users that were made by this start, to be said once."""
+        self.has_outbox = False
+        """Whether mails stay on this machine."""
+
+    async def start(self, public_url: str, loaded: "Future[None]") -> ASGIApp:
+        """Start all but the plane; the app of API and embedded Atlas. ``loaded`` is done when pyatlan is imported.
+
+        Raises:
+            BlocklineError: something can't be started; :meth:`stop` stops what was.
+        """
+        seal = Seal(self._folder.engine_key())
+        starting = asyncio.create_task(self._topic.start())
+        self._stack.push_async_callback(self._topic.stop)
+        database = Database(self._folder.database)
+        self._stack.push_async_callback(database.close)
+        users = await UserStore.open(database)
+        self.told_passwords = await users.ensure_defaults(self._settings.admin_password)
+        token = secrets.token_urlsafe(_TOKEN_BYTES)
+        atlas = await build_atlas(database, users, token, self._clock)
+        access, transport = AtlasAccess.bearer(INSIDE, token), httpx.ASGITransport(atlas)
+        store = AtlasEntityStore(access, transport)
+        self._stack.push_async_callback(store.aclose)
+        audit = AtlasAudit(access, transport)
+        self._stack.push_async_callback(audit.aclose)
+        mail = open_mailer(self._settings.smtp_url, self._settings.mail_from, self._folder.mailbox)
+        self._stack.callback(mail.mailbox.close)
+        registry, evaluator = Registry.load(RUNNERS), CelEvaluator()
+        directory = EmbeddedDirectory(users)
+        outbox = Outbox(database, self._clock)
+        await starting
+        reader = await self._read(outbox)
+        parts = Parts(
+            store=store,
+            seal=seal,
+            evaluator=evaluator,
+            registry=registry,
+            directory=directory,
+            mailer=mail.mailer,
+            reader=reader,
+            on_done=self._on_done(outbox),
+            clock=self._clock,
+            folder=self._folder.path,
+            shards=self._settings.shards,
+            public_url=public_url,
+        )
+        await self._follow()
+        await asyncio.wrap_future(loaded)
+        await self._run_plane(parts)
+        self._background(outbox.relay(self._topic.producer()), "outbox")
+        services = Services(
+            store=store,
+            seal=seal,
+            evaluator=evaluator,
+            catalog=InstalledCatalog(registry, evaluator),
+            users=users,
+            directory=directory,
+            authenticator=Authenticator(users, self._clock, secrets.token_bytes(_TOKEN_BYTES)),
+            hub=self.hub,
+            clock=self._clock,
+            audit=audit,
+            ready=self.parts,
+            new_id=_new_id,
+            mails=self._kept(mail),
+        )
+        return _mounted(build_api(services), atlas)
+
+    async def parts(self) -> dict[str, bool]:
+        """Which parts are ready, by name."""
+        status = {} if self._plane is None else self._plane.status()
+        return {
+            "broker": self._topic.is_up,
+            "plane": bool(status) and all(vertex.is_up for vertex in status.values()),
+            "follower": self._is_following,
+        }
+
+    async def watch(self) -> None:
+        """Until the plane can't go on.
+
+        Raises:
+            Exception: what ended it.
+        """
+        if self._plane is not None:
+            await self._plane.watch()
+
+    async def stop(self) -> None:
+        """Stop everything, the last started first; may be called twice."""
+        self.hub.close()
+        await self._stack.aclose()
+
+    def _kept(self, mail: OpenedMail) -> KeptMails | None:
+        self.has_outbox = mail.via is Via.OUTBOX
+        return KeptMails(mail.mailbox) if self.has_outbox else None
+
+    async def _read(self, outbox: Outbox) -> AssignedReader:
+        self._topic.on_restart(outbox.resend)
+        self._topic.on_restart(self.hub.read_again)
+        reader = self._topic.reader()
+        self._stack.push_async_callback(reader.close)
+        await reader.start()
+        await reader.started()
+        return reader
+
+    def _on_done(self, outbox: Outbox) -> Callable[[list[Position]], Awaitable[None]]:
+        async def on_done(positions: list[Position]) -> None:
+            outbox.ack(positions)
+            self._topic.acked(positions)
+
+        return on_done
+
+    async def _follow(self) -> None:
+        follower = self._topic.follower()
+        self._stack.push_async_callback(follower.close)
+        await follower.start()
+        await follower.started()
+        self._is_following = True
+        self._background(self._tell(follower), "follower")
+
+    async def _tell(self, follower: TopicFollower) -> None:
+        async for told in follower.notifications():
+            self.hub.publish(told)
+
+    async def _run_plane(self, parts: Parts) -> None:
+        manifest = manifest_of(parts.registry, Values(shards=parts.shards))
+        run_dir = _socket_folder(self._folder.path)
+        self._stack.callback(shutil.rmtree, run_dir, ignore_errors=True)
+        self._plane = LocalPlane(manifest, servers(parts), self._clock, run_dir)
+        self._stack.push_async_callback(self._plane.stop)
+        await self._plane.start()
+        collector = PlaneCollector(self._plane)
+        REGISTRY.register(collector)
+        self._stack.callback(REGISTRY.unregister, collector)
+
+    def _background(self, work: Any, name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+
+        async def end() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        self._stack.push_async_callback(end)
+
+
+def _mounted(api: Starlette, atlas: Starlette) -> ASGIApp:
+    """Both on one port, by path."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        is_atlas = scope["type"] == "http" and scope["path"].startswith(ATLAS_PATHS)
+        await (atlas if is_atlas else api)(scope, receive, send)
+
+    return app
+
+
+def _socket_folder(data: Path) -> Path:
+    """An empty folder of our own with a short path: in the data folder, else where temporary things are."""
+    wanted = data.resolve() / "run"
+    if len(str(wanted)) > SOCKET_FOLDER_CHARS_MAX:
+        return Path(mkdtemp(prefix="blockline-"))
+    shutil.rmtree(wanted, ignore_errors=True)
+    wanted.mkdir(mode=0o700)
+    return wanted
+
+
+def _new_id() -> str:
+    return secrets.token_hex(16)

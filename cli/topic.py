@@ -1,0 +1,135 @@
+"""Where events travel on this machine: the embedded broker, or a Kafka of one's own."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from pipeline.cdc.admin import TopicAdmin
+from pipeline.cdc.assigned import AssignedReader, TopicFollower
+from pipeline.cdc.offsets import Position
+from pipeline.cdc.producer import KafkaEventProducer
+from pipeline.cdc.topics import TOPIC
+from pipeline.core.clock import Clock
+from pipeline.local.atlas.outbox import EventProducer
+from pipeline.local.broker import LocalBroker
+
+
+class Topic(Protocol):
+    """Sends, reads and follows the events of this machine. Belongs to one event loop."""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the broker runs, as far as is known here."""
+        ...
+
+    async def start(self) -> None:
+        """Start what has to be started."""
+        ...
+
+    def producer(self) -> EventProducer:
+        """For the outbox."""
+        ...
+
+    def reader(self) -> AssignedReader:
+        """For the vertex ``cdc``."""
+        ...
+
+    def follower(self) -> TopicFollower:
+        """For the API."""
+        ...
+
+    def acked(self, positions: list[Position]) -> None:
+        """These won't be read again."""
+        ...
+
+    def on_restart(self, call: Callable[[], None]) -> None:
+        """``call`` each time the broker has lost everything."""
+        ...
+
+    async def stop(self) -> None:
+        """Stop what was started; may be called twice."""
+        ...
+
+
+class EmbeddedTopic:
+    """The broker as a child process."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Nothing is started."""
+        self._broker = LocalBroker(clock)
+
+    @property
+    def is_up(self) -> bool:
+        """See :class:`Topic`."""
+        return self._broker.pid is not None
+
+    async def start(self) -> None:
+        """See :class:`Topic`."""
+        await self._broker.start()
+
+    def producer(self) -> EventProducer:
+        """See :class:`Topic`."""
+        return self._broker
+
+    def reader(self) -> AssignedReader:
+        """See :class:`Topic`."""
+        return AssignedReader(self._broker.bootstrap, name="cdc", gate=self._broker.rotation)
+
+    def follower(self) -> TopicFollower:
+        """See :class:`Topic`."""
+        return TopicFollower(self._broker.bootstrap, name="api", gate=self._broker.rotation)
+
+    def acked(self, positions: list[Position]) -> None:
+        """See :class:`Topic`."""
+        self._broker.acked(positions)
+
+    def on_restart(self, call: Callable[[], None]) -> None:
+        """See :class:`Topic`."""
+        self._broker.on_restart(call)
+
+    async def stop(self) -> None:
+        """See :class:`Topic`."""
+        await self._broker.stop()
+
+
+class KafkaTopic:
+    """A Kafka that somebody else runs; what isn't handled is in the outbox all the same, so it is read from its end."""
+
+    def __init__(self, bootstrap: str) -> None:
+        """``bootstrap``: ``host:port``, more with commas."""
+        self._bootstrap = bootstrap
+        self._producer: KafkaEventProducer | None = None
+
+    @property
+    def is_up(self) -> bool:
+        """See :class:`Topic`; librdkafka reconnects by itself."""
+        return self._producer is not None
+
+    async def start(self) -> None:
+        """See :class:`Topic`."""
+        await TopicAdmin(self._bootstrap).create(TOPIC)
+        self._producer = KafkaEventProducer(self._bootstrap, TOPIC)
+
+    def producer(self) -> EventProducer:
+        """See :class:`Topic`; started before."""
+        if self._producer is None:
+            raise RuntimeError("the topic wasn't started")
+        return self._producer
+
+    def reader(self) -> AssignedReader:
+        """See :class:`Topic`."""
+        return AssignedReader(self._bootstrap, name="cdc", start="end", topic=TOPIC)
+
+    def follower(self) -> TopicFollower:
+        """See :class:`Topic`."""
+        return TopicFollower(self._bootstrap, name="api", topic=TOPIC)
+
+    def acked(self, positions: list[Position]) -> None:
+        """See :class:`Topic`; a Kafka has its own retention."""
+
+    def on_restart(self, call: Callable[[], None]) -> None:
+        """See :class:`Topic`; a Kafka keeps what it has."""
+
+    async def stop(self) -> None:
+        """See :class:`Topic`."""
+        if self._producer is not None:
+            await self._producer.close()

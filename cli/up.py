@@ -1,0 +1,179 @@
+"""``blockline up``: the whole product in one process, on one port."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Final
+
+from cli.context import Context
+from cli.data_folder import DataFolder
+from pipeline.core.errors import BlocklineError
+from pipeline.process.clock import SystemClock
+from pipeline.process.logs import configure
+from pipeline.process.settings import ServerSettings, server_settings
+
+STOP_S: Final = 3
+"""Requests under way may take this long at a stop; event streams and waits are told to end."""
+BACKLOG: Final = 2048
+LISTENING_S: Final = 0.005
+KEEP_ALIVE_S: Final = 30
+_FLAGS: Final = {"data": "data", "host": "host", "port": "port", "atlas": "atlas", "kafka": "kafka"}
+_LOG: Final = logging.getLogger("blockline.up")
+
+
+class UpError(BlocklineError):
+    """It can't be started as asked."""
+
+
+def up(context: Context) -> int:
+    """Run until Ctrl-C or SIGTERM."""
+    flags = {name: context.argument(argument) for name, argument in _FLAGS.items()}
+    settings = server_settings(context.environment, {**flags, "is_isolated": context.argument("isolated")})
+    _refuse(settings)
+    folder = DataFolder(Path(settings.data)).hold()
+    try:
+        listener = _listener(settings)
+        configure(settings.log_level, settings.log_format)
+        loaded = _load_pyatlan()
+        import uvloop  # noqa: PLC0415  (who only wants to know why it can't start shouldn't wait)
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_serve(context, settings, folder, listener, loaded))
+    finally:
+        folder.release()
+
+
+async def _serve(
+    context: Context, settings: ServerSettings, folder: DataFolder, listener: socket.socket, loaded: "Future[None]"
+) -> int:
+    from cli.machine import Machine  # noqa: PLC0415  (imports the rest of the product)
+
+    clock = SystemClock()
+    began_s = clock.monotonic_s()
+    address = _address(settings, listener)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    machine = Machine(settings, folder, clock)
+    try:
+        starting = asyncio.create_task(machine.start(settings.public_url or address, loaded))
+        app = await _unless(stopping, starting)
+        if app is None:
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            return 0
+        for name, password in machine.told_passwords.items():
+            context.say(f"  {name:<10} password: {password}")
+        server = _server(app)
+        serving = asyncio.create_task(server.serve([listener]))
+        failing = asyncio.create_task(machine.watch())
+        while not server.started and not serving.done():
+            await clock.sleep(LISTENING_S)
+        # What was made by the start lives as long as the process: it needn't be looked through again and again.
+        gc.collect()
+        gc.freeze()
+        outbox = f"; mails stay here: {address}/outbox" if machine.has_outbox else ""
+        context.say(f"Blockline is ready at {address} ({clock.monotonic_s() - began_s:.1f} s){outbox}")
+        await _unless(stopping, serving, failing)
+        machine.hub.close()
+        server.should_exit = True
+        await serving
+        if failing.done():
+            failing.result()
+        failing.cancel()
+    finally:
+        await machine.stop()
+    return 0
+
+
+async def _unless(stopping: asyncio.Event, *tasks: "asyncio.Task[Any]") -> Any:
+    """The first task's result, or None if it was asked to stop before; the tasks that failed raise."""
+    stopped = asyncio.create_task(stopping.wait())
+    try:
+        done, _ = await asyncio.wait((stopped, *tasks), return_when=asyncio.FIRST_COMPLETED)
+        if stopped in done and tasks[0] not in done:
+            return None
+        return next(task for task in tasks if task in done).result()
+    finally:
+        stopped.cancel()
+
+
+def _server(app: Any) -> Any:
+    import uvicorn  # noqa: PLC0415  (as above)
+
+    class Server(uvicorn.Server):
+        """Leaves signals to us: the rest is to be stopped as well."""
+
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield
+
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=STOP_S,
+    )
+    return Server(config)
+
+
+def _refuse(settings: ServerSettings) -> None:
+    if settings.atlas:
+        raise UpError("An Atlas of your own (--atlas) isn't available in this version: the embedded one is used.")
+    if settings.is_isolated:
+        raise UpError("A process for each vertex (--isolated) isn't available in this version.")
+
+
+def _listener(settings: ServerSettings) -> socket.socket:
+    """The port, taken before anything is started.
+
+    Raises:
+        UpError: somebody has it, or the address isn't this machine's.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise UpError(f"Port {settings.port} of {settings.host} can't be taken: {error.strerror}.") from None
+    listener.setblocking(False)
+    return listener
+
+
+def _address(settings: ServerSettings, listener: socket.socket) -> str:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{listener.getsockname()[1]}"
+
+
+def _load_pyatlan() -> "Future[None]":
+    """Import pyatlan in a thread of its own: it takes as long as everything else together."""
+    loaded: Future[None] = Future()
+
+    def load() -> None:
+        try:
+            from pipeline.store.atlas import load as load_models  # noqa: PLC0415  (in this thread)
+
+            load_models()
+        except BaseException as error:  # noqa: BLE001  (whoever waits for it gets it)
+            loaded.set_exception(error)
+        else:
+            loaded.set_result(None)
+
+    threading.Thread(target=load, name="load-pyatlan", daemon=True).start()
+    return loaded
