@@ -74,8 +74,11 @@ def servers(parts: Parts) -> dict[str, ServerFactory]:
 
 
 def _cdc(parts: Parts) -> ServerFactory:
+    # One source for the life of the process: what a server was given when it died, the next one is given again.
+    source = CdcSource(parts.reader, parts.clock, parts.on_done)
+
     def build(sock_path: str, info_path: str) -> Any:
-        return build_cdc_server(CdcSource(parts.reader, parts.clock, parts.on_done), sock_path, info_path)
+        return build_cdc_server(source, sock_path, info_path)
 
     return build
 

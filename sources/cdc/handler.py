@@ -58,9 +58,10 @@ class CdcSource(Sourcer):  # type: ignore[misc]  # pynumaflow carries no types
     async def read_handler(self, datum: ReadRequest, output: NonBlockingIterator) -> None:
         """Give what there is; the first to come within the time-out when there is nothing."""
         again, self._again = self._again[: datum.num_records], self._again[datum.num_records :]
-        for offset in again:
-            await output.put(self._given[offset])
-        if again:
+        repeats = [self._given[offset] for offset in again if offset in self._given]
+        for message in repeats:
+            await output.put(message)
+        if repeats:
             return
         dropped: list[Position] = []
         for received in await self._reader.read(datum.num_records, datum.timeout_in_ms / 1000):
@@ -72,8 +73,14 @@ class CdcSource(Sourcer):  # type: ignore[misc]  # pynumaflow carries no types
         await self._finish(dropped)
 
     async def ack_handler(self, ack_request: AckRequest) -> None:
-        """These arrived everywhere; unknown ones are no error."""
-        await self._finish([self._taken_back(offset) for offset in _offsets(ack_request) if offset in self._given])
+        """These arrived everywhere; unknown ones and repeats are no error."""
+        for offset in _offsets(ack_request):
+            self._given.pop(offset, None)
+        await self._finish(_positions(ack_request))
+
+    def give_again(self) -> None:
+        """A new server takes over from one that died: what it was given and hasn't acked may not have arrived."""
+        self._again = list(self._given)
 
     async def nack_handler(self, nack_request: NackRequest) -> None:
         """These come again with the next read."""
@@ -117,10 +124,6 @@ class CdcSource(Sourcer):  # type: ignore[misc]  # pynumaflow carries no types
         self._given[offset] = message
         return message
 
-    def _taken_back(self, offset: bytes) -> Position:
-        del self._given[offset]
-        return Position.parse(offset)
-
     async def _finish(self, positions: list[Position]) -> None:
         """Whoever keeps the messages is told first: what it doesn't know yet comes again, which does no harm."""
         if not positions:
@@ -134,3 +137,13 @@ class CdcSource(Sourcer):  # type: ignore[misc]  # pynumaflow carries no types
 
 def _offsets(request: AckRequest | NackRequest) -> Sequence[bytes]:
     return [offset.offset for offset in request.offsets]
+
+
+def _positions(request: AckRequest) -> list[Position]:
+    positions = []
+    for offset in _offsets(request):
+        try:
+            positions.append(Position.parse(offset))
+        except MalformedError as error:
+            _LOG.warning("an ack names nothing: %s", error)
+    return positions

@@ -74,8 +74,8 @@ def test_events_go_on_and_foreign_ones_are_done_at_once() -> None:
         assert reader.finished == [0, 2]
         await source.ack_handler(AckRequest([message.offset]))
         await source.ack_handler(AckRequest([message.offset]))
-        assert reader.finished == [0, 2, 1]
-        assert told == [Position("T", 0, 0), Position("T", 0, 2), Position("T", 0, 1)]
+        assert reader.finished == [0, 2, 1, 1]
+        assert told == [Position("T", 0, 0), Position("T", 0, 2), Position("T", 0, 1), Position("T", 0, 1)]
 
     asyncio.run(scenario())
 
@@ -104,6 +104,23 @@ def test_a_nack_gives_it_again_before_anything_new() -> None:
         (second,) = await give(source, limit=1)
         assert second.offset.offset == b"T:0:1"
         assert reader.finished == []
+
+    asyncio.run(scenario())
+
+
+def test_a_new_server_is_given_what_is_not_acked() -> None:
+    async def scenario() -> None:
+        reader = ListReader(RUN, RUN, RUN)
+        source = CdcSource(reader, SystemClock())
+        first, second = await give(source, limit=2)
+        await source.ack_handler(AckRequest([first.offset]))
+        source.give_again()
+        assert [message.offset.offset for message in await give(source)] == [second.offset.offset]
+        assert [message.offset.offset for message in await give(source)] == [b"T:0:2"]
+        source.give_again()
+        await source.ack_handler(AckRequest([second.offset, Offset(b"T:0:2", 0), Offset(b"nonsense", 0)]))
+        assert await give(source) == []
+        assert reader.finished == [0, 1, 2]
 
     asyncio.run(scenario())
 
