@@ -46,8 +46,8 @@ from pipeline.store.atlas_http import AtlasAccess
 from pipeline.topology.values import Values
 
 ATLAS_PATHS: Final = ("/api/atlas", "/api/meta")
-INSIDE: Final = "http://embedded-atlas"
-"""An address that is never looked up: requests of our own go to the app in this process."""
+INSIDE: Final = "http://127.0.0.1"
+"""Never connected to: requests of our own go to the app in this process (pyatlan wants an address it believes)."""
 SOCKET_FOLDER_CHARS_MAX: Final = 60
 """Unix sockets' paths have 107 bytes at most; the rest is for their names."""
 _TOKEN_BYTES: Final = 32

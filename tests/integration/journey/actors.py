@@ -12,12 +12,15 @@ from typing import Any, TypeVar
 
 import httpx
 
+from pipeline.core.ids import EffectKey
+from pipeline.mail.port import message_id_of
 from tests.integration.smtp import MailServer
 from tests.product import Product
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "examples" / "access-request.json"
 WITHIN_S = 30.0
+STEPS_MAX = 5
 T = TypeVar("T")
 
 
@@ -122,11 +125,10 @@ class Stage:
         return until(asked, f"{user} is asked about {run}")
 
     def mails_to(self, address: str, run: str) -> list[Any]:
-        return [
-            mail
-            for mail in self.mail.mails()
-            if mail["To"] == address and str(mail["X-Blockline-Effect-Key"]).startswith(run)
-        ]
+        """Mails of one run to one address, told by their Message-ID, which is derived from the effect's key."""
+        tasks = statuses(self.run(run))
+        ids = {message_id_of(EffectKey(run, task, 0, step), address) for task in tasks for step in range(STEPS_MAX)}
+        return [mail for mail in self.mail.mails() if str(mail["Message-ID"]) in ids]
 
 
 def statuses(run: Any) -> dict[str, str]:
