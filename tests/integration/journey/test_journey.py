@@ -28,7 +28,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 def asset_of(stage: Stage, name: str, *owners: str) -> str:
     """A table in the catalog, made by an administrator through Atlas' own REST."""
     entity = {
-        "typeName": "Asset",
+        "typeName": "Table",
         "guid": "-1",
         "attributes": {"name": name, "qualifiedName": f"db/{name}", "ownerUsers": list(owners)},
     }
@@ -237,6 +237,7 @@ def test_it_stops_cleanly_and_goes_on_where_it_was(tmp_path: Path) -> None:
         assert "Traceback" not in product.tail()
         product.start()
         assert stage.types("sam", "task", "decide", task, "APPROVED").code == 0
-        assert watching.wait(60) == 0
+        watching.communicate(timeout=60)
+        assert watching.returncode == 0
         assert stage.run(run, wait_s=30)["status"] == "APPROVED"
         product.stop()
