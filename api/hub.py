@@ -62,6 +62,8 @@ class Hub:
         """Nobody watches yet."""
         self._watches: dict[str, set[Watch]] = {}
         self._is_closing = False
+        self.workflows_epoch = 0
+        """Rises whenever a workflow or version may have changed: what was read of them before may be old."""
 
     @property
     def is_closing(self) -> bool:
@@ -82,14 +84,21 @@ class Hub:
 
     def publish(self, event: Notification) -> None:
         """A fact from the topic."""
+        if event.type_name == types.WORKFLOW:
+            self.workflows_changed()
         watches = self._watches.get(_key(event))
         for watch in tuple(watches or ()):
             watch.put(event)
 
     def read_again(self) -> None:
         """The follower has (re)connected: what happened meanwhile is in the store alone."""
+        self.workflows_changed()
         for watch in {watch for watches in self._watches.values() for watch in watches}:
             watch.put(None)
+
+    def workflows_changed(self) -> None:
+        """Somebody wrote a workflow or a version: the topic says so, and before it whoever writes here."""
+        self.workflows_epoch += 1
 
     def close(self) -> None:
         """The process is about to stop; everyone who waits is woken to see it."""

@@ -7,6 +7,7 @@ from api.auth import Authenticator
 from api.hub import Hub
 from api.locks import Locks
 from api.ports import Audit, Catalog, Mails, Readiness, Users
+from api.startables import Startables
 from pipeline.core.clock import Clock
 from pipeline.directory.port import Directory
 from pipeline.messages.seal import Seal
@@ -35,3 +36,4 @@ class Services:
     new_id: Callable[[], str]
     mails: Mails | None = None
     locks: Locks = field(default_factory=Locks)
+    startables: Startables = field(default_factory=Startables)

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import Field
@@ -11,12 +10,12 @@ from starlette.responses import Response
 
 from api.bodies import Body
 from api.commands import idempotency_key
-from api.problems import ApiError, invalid, not_found
+from api.problems import ApiError, invalid
 from api.rights import Role, require_role
 from api.route import Call, reply
 from api.run_documents import KnownRun, document_of_request, known, with_document
 from api.run_views import view
-from api.workflow_texts import Stored, by_guid, by_name, draft_of, latest_version, one_version
+from api.startables import Startable
 from pipeline.core.errors import BlocklineError, Problem
 from pipeline.core.ids import RUN_PREFIX
 from pipeline.core.limits import COMMENT_CHARS_MAX, INPUT_BYTES_MAX
@@ -24,7 +23,6 @@ from pipeline.core.statuses import RunStatus
 from pipeline.messages.canonical import encode
 from pipeline.messages.envelopes import Requester
 from pipeline.messages.seal import Sealed
-from pipeline.spec.model import digest
 from pipeline.store import types
 from pipeline.store.port import Entity
 from pipeline.store.starting import build_request, run_write
@@ -41,19 +39,6 @@ class RunBody(Body):
     input: dict[str, Any] = Field(default_factory=dict)
     asset_guid: str | None = Field(default=None, min_length=1, max_length=200)
     comment: str | None = Field(default=None, max_length=COMMENT_CHARS_MAX)
-
-
-@dataclass(frozen=True, slots=True)
-class Startable:
-    """A normalised spec and what it is a version of."""
-
-    spec: Mapping[str, Any]
-    workflow: Mapping[str, Any] | None
-
-    @property
-    def guid(self) -> str | None:
-        """The workflow's."""
-        return None if self.workflow is None else self.workflow["guid"]
 
 
 async def create(call: Call) -> Response:
@@ -142,54 +127,31 @@ def _is_same(call: Call, asked: Mapping[str, Any], body: RunBody) -> bool:
 
 
 async def _startable(call: Call, body: RunBody) -> Startable:
-    if body.workflow is None:
-        checked = await asyncio.to_thread(call.services.catalog.check, body.spec)
-        if checked.normalised is None:
-            raise invalid(checked.errors)
-        return Startable(checked.normalised, None)
-    draft, version = await _version(call, body.workflow, body.version)
-    spec = version.spec
-    if not isinstance(spec, dict) or digest(spec) != version.digest:
-        raise ApiError("conflict", "This version was changed by hand in the store; publish the workflow again.")
-    workflow = {
-        "guid": draft.entity.guid,
-        "name": draft.name,
-        "version": version.version,
-        "digest": version.digest,
-        "owner": draft.owner,
-    }
-    return Startable(spec, workflow)
-
-
-async def _version(call: Call, wanted: str, number: int | None) -> tuple[Stored, Stored]:
-    """The draft and the version to start: the one asked for, or the latest published one."""
-    store = call.services.store
-    found = await by_name(store, wanted) or await by_guid(store, wanted)
-    draft = None if found is None else await draft_of(store, found)
-    if found is None or draft is None:
-        raise not_found("workflow")
-    if draft.status == "DISABLED":
-        raise ApiError("conflict", f"The workflow {draft.name} is disabled.")
-    if number is None and found.version:
-        number = found.version
-    if number is None:
-        latest = await latest_version(store, draft)
-        if latest is None:
-            raise ApiError("conflict", f"The workflow {draft.name} isn't published yet.")
-        number = latest.version
-    version = await one_version(store, draft, number)
-    if version is None:
-        raise not_found("version of this workflow")
-    if version.status != "PUBLISHED":
-        raise ApiError("conflict", f"Version {number} of {draft.name} is disabled.")
-    return draft, version
+    if body.workflow is not None:
+        services = call.services
+        return await services.startables.find(
+            services.store,
+            body.workflow,
+            body.version,
+            epoch=services.hub.workflows_epoch,
+            now_s=services.clock.monotonic_s(),
+        )
+    checked = await asyncio.to_thread(call.services.catalog.check, body.spec)
+    if checked.normalised is None:
+        raise invalid(checked.errors)
+    return Startable(checked.normalised, None)
 
 
 async def _check_input(call: Call, startable: Startable, body: RunBody) -> None:
     size = len(encode(body.input))
     if size > INPUT_BYTES_MAX:
         raise _wrong("/input", f"The input has {size} bytes; it may have {INPUT_BYTES_MAX}.")
-    problems = await asyncio.to_thread(call.services.catalog.check_input, startable.spec, body.input)
+    # A schema may take milliseconds; without one there is nothing worth a thread.
+    check = call.services.catalog.check_input
+    has_schema = startable.spec.get("input") is not None
+    problems = (
+        await asyncio.to_thread(check, startable.spec, body.input) if has_schema else check(startable.spec, body.input)
+    )
     if problems:
         raise invalid(problems)
 

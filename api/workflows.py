@@ -91,6 +91,7 @@ async def create(call: Call) -> Response:
             status="DRAFT",
         )
         await store.upsert([write])
+        call.services.hub.workflows_changed()
     stored = await by_name(store, body.name)
     if stored is None:
         raise not_found("workflow")
@@ -151,6 +152,7 @@ async def change(call: Call) -> Response:
         _require_match(wanted, stored)
         write = draft_write(name, spec=spec, digest=spec_digest, description=body.description, labels=body.labels)
         await call.services.store.upsert([write])
+        call.services.hub.workflows_changed()
         stored = await _own_draft(call)
     return reply(_whole(stored), headers={"ETag": stored.etag})
 
@@ -165,6 +167,7 @@ async def remove(call: Call) -> Response:
             _require_match(wanted, stored)
         numbered = await versions(call.services.store, stored, limit=VERSIONS_MAX)
         await call.services.store.delete([*(version.entity.guid for version in numbered), stored.entity.guid])
+        call.services.hub.workflows_changed()
     return empty()
 
 
@@ -186,6 +189,7 @@ async def publish(call: Call) -> Response:
             raise ApiError("conflict", f"A workflow has {VERSIONS_MAX} versions at most; start a new one.")
         write = version_write(draft, number, checked.normalised, spec_digest)
         guids = await store.upsert([write, status_write(draft, "PUBLISHED")])
+        call.services.hub.workflows_changed()
         version = await by_guid(store, guids[write.qualified_name])
     if version is None:
         raise not_found("version")
@@ -203,6 +207,7 @@ async def disable(call: Call) -> Response:
             raise ApiError("conflict", "This workflow was never published, so there is nothing to disable.")
         open_ones = [draft, *(version for version in numbered if version.status == "PUBLISHED")]
         await store.upsert([status_write(stored, "DISABLED") for stored in open_ones])
+        call.services.hub.workflows_changed()
         draft = await _own_draft(call)
     return reply(draft.summary() | {"version": _number(numbered[0])})
 
