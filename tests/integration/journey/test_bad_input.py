@@ -62,7 +62,7 @@ def test_a_bad_spec_is_refused_at_every_door_with_the_same_findings(stage: Stage
         found = said.json()["errors"]
         assert not said.json()["valid"]
         assert any(error["pointer"].startswith(pointer) for error in found), found
-        assert all(error["code"] and error["detail"].endswith((".", "?")) for error in found), found
+        assert all(error["code"] and error["detail"] for error in found), found
         made = otto.post("/workflows", json={"name": "bad", "spec": bad})
         assert (made.status_code, made.json()["errors"]) == (400, found)
         started = otto.post("/runs", json={"spec": bad})

@@ -1,7 +1,8 @@
 """Neighbours that break, texts that were forged, and runs that came by another door."""
 
-import asyncio
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from pipeline.store import types
-from tests.integration.journey.actors import Stage, statuses, until
+from tests.integration.journey.actors import ROOT, Stage, statuses, until
 from tests.integration.smtp import MailServer
 from tests.product import Product
 
@@ -58,9 +59,6 @@ def bootstrap_of(stage: Stage) -> str:
 
 
 def test_a_run_created_straight_in_atlas_is_admitted(stage: Stage) -> None:
-    from pyatlan.client.aio.client import AsyncAtlanClient  # noqa: PLC0415  (3 s)
-    from pyatlan.model.assets import WorkflowRun  # noqa: PLC0415
-
     stage.publishes("direct", row(2))
     with stage.api("otto") as otto:
         [listed] = [item for item in otto.get("/workflows").json()["items"] if item["name"] == "direct"]
@@ -68,18 +66,20 @@ def test_a_run_created_straight_in_atlas_is_admitted(stage: Stage) -> None:
     with stage.api("rosa") as rosa:
         token = rosa.post("/me/tokens", json={"name": "pyatlan"}).json()["token"]
 
-    async def create(workflow: str, name: str) -> str:
-        run = WorkflowRun(attributes=WorkflowRun.Attributes())
-        run.name = name
-        run.qualified_name = f"by-hand/{name}"
-        run.workflow_run_workflow_guid = workflow
-        async with AsyncAtlanClient(base_url=stage.product.url, api_key=token) as client:
-            answer = await client.asset.save(run)
-        guid: str = answer.assets_created(WorkflowRun)[0].guid
-        return guid
-
     for number, workflow in enumerate((version["guid"], listed["guid"])):
-        run = asyncio.run(create(workflow, f"run-{number}"))
+        saved = subprocess.run(
+            [
+                *(sys.executable, "-m", "tests.integration.journey.by_pyatlan"),
+                *(stage.product.url, token, workflow, f"run-{number}"),
+            ],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert saved.returncode == 0, saved.stderr
+        run = saved.stdout.strip()
         ended = stage.run(run, wait_s=40)
         assert (ended["status"], ended["requester"]) == ("SUCCESS", "rosa"), ended
         assert ended["workflow"]["name"] == "direct"
