@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from pipeline.core.limits import STORE_WRITE_TIMEOUT_S
 from pipeline.messages.canonical import MalformedError, decode, encode
 from pipeline.messages.envelopes import EntityWrite
 from pipeline.store import types
-from pipeline.store.atlas_http import PYATLAN_PATH, AtlasAccess, AtlasTransport, DeniedError, MissingError
+from pipeline.store.atlas_http import PYATLAN_PATH, AtlasAccess, AtlasSession, AtlasTransport, DeniedError, MissingError
 from pipeline.store.port import (
     Entity,
     Query,
@@ -33,9 +34,11 @@ def load() -> None:
     """Import pyatlan and make its models now: 3 s and 135 MiB, else at the first write. May be called in a thread and
     again.
     """
-    import pyatlan.client.aio.client  # noqa: PLC0415  (3 s: only who writes pays for it)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # pyatlan's own use of importlib.resources
+        import pyatlan.client.aio.client  # noqa: PLC0415  (3 s: only who writes pays for it)
 
-    import pipeline.store.atlas_models  # noqa: F401, PLC0415  (likewise)
+        import pipeline.store.atlas_models  # noqa: F401, PLC0415  (likewise)
 
     # What it would log as errors is raised as the port's errors, and its debugging texts hold whole documents.
     logging.getLogger(pyatlan.__name__).setLevel(logging.CRITICAL)
@@ -46,12 +49,19 @@ class AtlasEntityStore:
     concurrently. Nothing is retried here.
     """
 
-    def __init__(self, access: AtlasAccess, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        access: AtlasAccess,
+        transport: httpx.AsyncBaseTransport | None = None,
+        *,
+        timeout_s: float = STORE_WRITE_TIMEOUT_S,
+    ) -> None:
         """``transport`` sends instead of the network (an ``ASGITransport`` to an Atlas in this process). Connects at
-        the first request.
+        the first request. ``timeout_s`` is for each request, from its first byte to the answer's last.
         """
+        self._timeout_s = timeout_s
         self._access = access
-        self._http = httpx.AsyncClient(
+        self._http = AtlasSession(
             base_url=access.url + PYATLAN_PATH,
             transport=AtlasTransport(access, transport),
             headers={"accept": "application/json", "user-agent": "blockline"},
@@ -94,10 +104,10 @@ class AtlasEntityStore:
         guids = {f"-{number}": write for number, write in enumerate(writes, 1)}
         models = [model_of(write, guid) for guid, write in guids.items()]
         try:
-            async with asyncio.timeout(STORE_WRITE_TIMEOUT_S):
+            async with asyncio.timeout(self._timeout_s):
                 answer = await client.asset.save(models)
         except TimeoutError as error:
-            raise StoreUnknownError(f"Atlas didn't answer a write within {STORE_WRITE_TIMEOUT_S:.0f} s.") from error
+            raise StoreUnknownError(f"Atlas didn't answer a write within {self._timeout_s:g} s.") from error
         except DeniedError as error:
             raise self._denied(error, {write.type_name for write in writes}) from error
         return await self._guids(writes, guids, answer)
@@ -133,7 +143,7 @@ class AtlasEntityStore:
 
     async def _delete_some(self, guids: list[str]) -> None:
         try:
-            async with asyncio.timeout(STORE_WRITE_TIMEOUT_S):
+            async with asyncio.timeout(self._timeout_s):
                 await self._http.request("DELETE", "entity/bulk", params={"guid": guids, "deleteType": "SOFT"})
         except TimeoutError as error:
             raise StoreUnknownError("Atlas didn't answer a deletion in time.") from error
@@ -154,11 +164,11 @@ class AtlasEntityStore:
         if "content" in request:
             request["headers"] = {"content-type": "application/json"}
         try:
-            async with asyncio.timeout(STORE_WRITE_TIMEOUT_S):
+            async with asyncio.timeout(self._timeout_s):
                 response = await self._http.request(method, path, **request)
             body = decode(response.content)
         except TimeoutError as error:
-            raise StoreUnavailableError(f"Atlas didn't answer within {STORE_WRITE_TIMEOUT_S:.0f} s.") from error
+            raise StoreUnavailableError(f"Atlas didn't answer within {self._timeout_s:g} s.") from error
         except DeniedError as error:
             raise StoreUnavailableError(str(error)) from error
         except MalformedError as error:

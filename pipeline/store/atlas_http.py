@@ -110,6 +110,16 @@ class AtlasTransport(httpx.AsyncBaseTransport):
             request.url = request.url.copy_with(raw_path=raw.replace(PYATLAN_PATH, self._access.path, 1).encode())
 
 
+class AtlasSession(httpx.AsyncClient):
+    """What pyatlan is handed as its session."""
+
+    async def request(self, method: str, url: httpx.URL | str, **request: Any) -> httpx.Response:
+        """As the base class; pyatlan's text of a body comes under a name that httpx has deprecated for it."""
+        if isinstance(request.get("data"), str):
+            request["content"] = request.pop("data").encode()
+        return await super().request(method, url, **request)
+
+
 def _plain(headers: httpx.Headers) -> dict[str, str]:
     """The headers of a body that is decoded already."""
     return {"content-type": headers.get("content-type", "")}
