@@ -161,19 +161,11 @@ class Database:
             self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False, cached_statements=256
         )
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version > _FORMAT:
-                raise DatabaseError("The data was written by a later version of this program.")
-            if version == 0:
-                connection.executescript(f"{_SCHEMA} PRAGMA user_version = {_FORMAT};")
-        except sqlite3.DatabaseError as error:
+            _prepare(connection)
+        except BaseException as error:
             connection.close()
-            raise DatabaseError(f"The file of the entities can't be used: {error}.") from error
-        except DatabaseError:
-            connection.close()
+            if isinstance(error, sqlite3.DatabaseError):
+                raise DatabaseError(f"The file of the entities can't be used: {error}.") from error
             raise
         return connection
 
@@ -247,3 +239,14 @@ class Database:
                 job.future.set_result(job.result)
             else:
                 job.future.set_exception(job.error)
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > _FORMAT:
+        raise DatabaseError("The data was written by a later version of this program.")
+    if version == 0:
+        connection.executescript(f"{_SCHEMA} PRAGMA user_version = {_FORMAT};")

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import islice
 from typing import Final, Protocol
 
@@ -116,7 +117,7 @@ class Outbox:
         while self._done:
             async with self._disk:
                 rows = list(islice(self._done, ACKS_MAX))
-                await self._database.write(lambda transaction, rows=rows: _delete(transaction, rows))
+                await self._database.write(partial(_delete, rows))
                 for row in rows:
                     del self._done[row]
 
@@ -221,5 +222,5 @@ class Outbox:
                 self._acks.set()
 
 
-def _delete(transaction: Transaction, rows: Sequence[int]) -> None:
+def _delete(rows: Sequence[int], transaction: Transaction) -> None:
     transaction.connection.executemany("DELETE FROM outbox WHERE id = ?", [(row,) for row in rows])

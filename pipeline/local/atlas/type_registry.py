@@ -3,7 +3,7 @@
 What isn't here (relationships, structs, references between entities) is refused when a type is registered.
 """
 
-import datetime
+import datetime as dt
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -264,7 +264,7 @@ def _decimal(value: Any) -> float:
 def _date(value: Any) -> int:
     """Milliseconds; Atlas also takes ISO 8601 in UTC."""
     if isinstance(value, str) and "T" in value:
-        return round(datetime.datetime.fromisoformat(value).timestamp() * 1000)
+        return round(dt.datetime.fromisoformat(value).timestamp() * 1000)
     return _integer(64)(value)  # type: ignore[no-any-return]
 
 
