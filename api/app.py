@@ -31,8 +31,10 @@ from api.rights import require_role
 from api.route import Call, Route, reply
 from api.services import Services
 from pipeline.core.errors import InvalidError
+from pipeline.local.atlas.database import DatabaseError
+from pipeline.local.atlas.users import UserError
 from pipeline.process.metrics import API_REQUESTS, API_SECONDS
-from pipeline.store.port import StoreRefusedError, StoreUnavailableError, StoreUnknownError
+from pipeline.store.port import StoreUnavailableError, StoreUnknownError
 
 PREFIX: Final = "/api/v1"
 ROUTES: Final[tuple[Route, ...]] = (
@@ -110,26 +112,24 @@ def _guarded(endpoint: Endpoint, route: str, *, is_long: bool = False) -> Endpoi
 
 
 def _answer(error: Exception) -> ApiError:
-    match error:
-        case ApiError():
-            return error
-        case InvalidError():
-            return invalid(error.problems)
-        case StoreUnavailableError():
-            return ApiError("unavailable", "The store can't be reached; nothing was changed.", headers=_SOON)
-        case StoreUnknownError():
-            return ApiError(
-                "unavailable",
-                "The store didn't answer, so the change may have been made or not; read before you repeat it.",
-                headers=_SOON,
-            )
-        case StoreRefusedError():
-            _log.error("the store refused a request of the API", exc_info=error)
-        case _:
-            _log.error("an error of the API's own", exc_info=error)
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, InvalidError):
+        return invalid(error.problems)
+    if isinstance(error, UserError):
+        return ApiError("unprocessable", str(error))
+    for kind, sentence in _AWAY.items():
+        if isinstance(error, kind):
+            return ApiError("unavailable", sentence, headers=_SOON)
+    _log.error("an error of the API's own", exc_info=error)
     return ApiError("internal", "This is an error of ours; it stands in the server's log.")
 
 
+_AWAY: Final[Mapping[type[Exception], str]] = {
+    StoreUnavailableError: "The store can't be reached; nothing was changed.",
+    StoreUnknownError: "The store didn't answer: the change may have been made or not; read before you repeat it.",
+    DatabaseError: "The users can't be read or changed now; nothing was changed.",
+}
 _SOON: Final[Mapping[str, str]] = {"Retry-After": "1"}
 _FRAMEWORK: Final[Mapping[int, tuple[str, str]]] = {
     404: ("not-found", "There is nothing under this address."),
