@@ -12,7 +12,15 @@ from pipeline.core.limits import STORE_WRITE_TIMEOUT_S
 from pipeline.messages.canonical import MalformedError, decode, encode
 from pipeline.messages.envelopes import EntityWrite
 from pipeline.store import types
-from pipeline.store.atlas_http import PYATLAN_PATH, AtlasAccess, AtlasSession, AtlasTransport, DeniedError, MissingError
+from pipeline.store.atlas_http import (
+    PYATLAN_PATH,
+    PYATLAN_URL,
+    AtlasAccess,
+    AtlasSession,
+    AtlasTransport,
+    DeniedError,
+    MissingError,
+)
 from pipeline.store.port import (
     Entity,
     Query,
@@ -60,9 +68,8 @@ class AtlasEntityStore:
         the first request. ``timeout_s`` is for each request, from its first byte to the answer's last.
         """
         self._timeout_s = timeout_s
-        self._access = access
         self._http = AtlasSession(
-            base_url=access.url + PYATLAN_PATH,
+            base_url=PYATLAN_URL + PYATLAN_PATH,
             transport=AtlasTransport(access, transport),
             headers={"accept": "application/json", "user-agent": "blockline"},
         )
@@ -209,9 +216,7 @@ class AtlasEntityStore:
             load()
             from pyatlan.client.aio.client import AsyncAtlanClient  # noqa: PLC0415  (see load)
 
-            client = AsyncAtlanClient(
-                base_url=self._access.url, api_key="the transport logs in", proxy=None, verify=True
-            )
+            client = AsyncAtlanClient(base_url=PYATLAN_URL, api_key="the transport logs in", proxy=None, verify=True)
             client._session.close()  # noqa: SLF001  (the one for synchronous calls, never used)
             client._async_session = self._http  # noqa: SLF001  (pyatlan has no other way to hand in a session)
             self._pyatlan = client

@@ -17,6 +17,8 @@ from pipeline.messages.canonical import MalformedError, decode, encode
 from pipeline.store.port import StoreRefusedError, StoreUnavailableError, StoreUnknownError
 
 PYATLAN_PATH: Final = "/api/meta/"
+PYATLAN_URL: Final = "http://atlas.invalid"
+"""What pyatlan is told: it refuses addresses without a top-level domain, as ``http://atlas:21000`` in a cluster."""
 APACHE_PATH: Final = "/api/atlas/v2/"
 CONNECT_TIMEOUT_S: Final = 2.0
 KEEP_ALIVE_S: Final = 3.0
@@ -42,7 +44,7 @@ class MissingError(StoreRefusedError):
 
 @dataclass(frozen=True, slots=True)
 class AtlasAccess:
-    """Where Atlas is and how to log in. Make it with :meth:`basic` (Apache Atlas) or :meth:`bearer`."""
+    """Where Atlas is (scheme, host and port) and how to log in; made by :meth:`basic` or :meth:`bearer`."""
 
     url: str
     path: str
@@ -105,9 +107,10 @@ class AtlasTransport(httpx.AsyncBaseTransport):
             "write": STORE_WRITE_TIMEOUT_S,
             "pool": STORE_WRITE_TIMEOUT_S,
         }
-        raw = request.url.raw_path.decode()
-        if PYATLAN_PATH in raw and self._access.path != PYATLAN_PATH:
-            request.url = request.url.copy_with(raw_path=raw.replace(PYATLAN_PATH, self._access.path, 1).encode())
+        raw = request.url.raw_path.replace(PYATLAN_PATH.encode(), self._access.path.encode(), 1)
+        there = httpx.URL(self._access.url)
+        request.url = there.copy_with(raw_path=raw)
+        request.headers["host"] = there.netloc.decode()
 
 
 class AtlasSession(httpx.AsyncClient):
