@@ -7,6 +7,7 @@ power cut; a commit costs 0.16 ms on the disk this was measured on).
 
 import asyncio
 import contextlib
+import logging
 import queue
 import sqlite3
 import threading
@@ -24,6 +25,7 @@ READERS: Final = 2
 _CACHE_KIB: Final = 16 * 1024
 _BUSY_S: Final = 10.0
 _FORMAT: Final = 1
+_LOG: Final = logging.getLogger(__name__)
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS typedef (
     name TEXT PRIMARY KEY, category TEXT NOT NULL, body TEXT NOT NULL
@@ -178,6 +180,7 @@ class Database:
         try:
             return work(connection)
         except sqlite3.Error as error:
+            _LOG.warning("a read of the embedded Atlas failed: %s", error)
             raise DatabaseError("The store can't be read now.") from error
 
     def _write_all(self) -> None:
@@ -205,7 +208,8 @@ class Database:
             for job in group:
                 self._write_one(job, events)
             connection.execute("COMMIT")
-        except sqlite3.Error:
+        except sqlite3.Error as error:
+            _LOG.error("a write of the embedded Atlas failed: %s", error)
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             for job in group:
@@ -220,8 +224,10 @@ class Database:
         try:
             job.result = job.work(transaction)
         except Exception as error:  # noqa: BLE001  (it belongs to whoever asked, and is raised there)
-            is_disk = isinstance(error, sqlite3.OperationalError)
-            job.error = DatabaseError("The store can't be written now.") if is_disk else error
+            job.error = error
+            if isinstance(error, sqlite3.OperationalError):
+                _LOG.error("a write of the embedded Atlas failed: %s", error)
+                job.error = DatabaseError("The store can't be written now.")
             connection.execute("ROLLBACK TO job")
         connection.execute("RELEASE job")
         if job.error is None:

@@ -65,6 +65,8 @@ class Outbox:
         # What was sent: a row may have been sent more than once.
         self._rows: dict[Position, int] = {}
         self._places: dict[int, list[Position]] = {}
+        self._highest = 0
+        self._early: dict[Position, None] = {}
         self._done: dict[int, None] = {}
         self._in_flight: set[asyncio.Task[None]] = set()
         self._work = asyncio.Event()
@@ -81,15 +83,13 @@ class Outbox:
         """These are done for good; unknown ones and repeats are no error. They leave the disk within a moment."""
         for position in positions:
             row = self._rows.get(position)
-            if row is None:
-                continue
-            for place in self._places.pop(row):
-                self._rows.pop(place, None)
-            self._done[row] = None
-            self._pending -= 1
-        if self._done:
-            self._acks.set()
-        self._space.set()
+            if row is not None:
+                self._finish(row)
+            elif self._in_flight:
+                # A consumer may be done before the broker has told us where the event went.
+                self._early[position] = None
+                if len(self._early) > AHEAD_MAX:
+                    del self._early[next(iter(self._early))]
 
     def resend(self) -> None:
         """The broker has lost everything: all that isn't acked is sent again, in order."""
@@ -163,7 +163,7 @@ class Outbox:
                 self._taken = row
                 task = asyncio.create_task(self._send(producer, row, payload))
                 self._in_flight.add(task)
-                task.add_done_callback(self._in_flight.discard)
+                task.add_done_callback(self._landed)
 
     async def _next(self) -> Sequence[tuple[int, bytes]]:
         if not self._is_behind:
@@ -191,8 +191,24 @@ class Outbox:
             self._space.clear()
             await self._space.wait()
 
+    def _finish(self, row: int) -> None:
+        for place in self._places.pop(row):
+            self._rows.pop(place, None)
+        self._done[row] = None
+        self._pending -= 1
+        self._acks.set()
+        self._space.set()
+
+    def _landed(self, task: "asyncio.Task[None]") -> None:
+        self._in_flight.discard(task)
+        if not self._in_flight:
+            self._early.clear()
+        self._space.set()
+
     def _ahead(self) -> int:
-        return len(self._places) if self._places and self._taken >= next(reversed(self._places)) else 0
+        if self._taken < self._highest:
+            return 0
+        return len(self._places) + len(self._in_flight)
 
     async def _send(self, producer: EventProducer, row: int, payload: bytes) -> None:
         try:
@@ -205,8 +221,10 @@ class Outbox:
             if row not in self._done:
                 self._rows[position] = row
                 self._places.setdefault(row, []).append(position)
-        finally:
-            self._space.set()
+                self._highest = max(self._highest, row)
+                if position in self._early:
+                    del self._early[position]
+                    self._finish(row)
 
     async def _delete_acked(self) -> None:
         while True:

@@ -74,9 +74,9 @@ def plan(body: Any, types: TypeRegistry) -> Statement:
     sql = " UNION ALL ".join(parts)
     if body.get("sortBy"):
         # The rest of the order is the index's own, so that pages neither repeat nor skip.
-        by = ("sorted", "created_at", "id")
+        by = ["sorted", "9", "1"]  # of a union, columns of its result: created_at and id
         if len(parts) == 1:
-            by = (_column(kinds[0], str(body["sortBy"])), "s.created_at", "s.id")
+            by = list(dict.fromkeys((_column(kinds[0], str(body["sortBy"])), "s.created_at", "s.id")))
         way = "DESC" if body.get("sortOrder") == "DESCENDING" else "ASC"
         sql += " ORDER BY " + ", ".join(f"{column} {way}" for column in by)
     sql += " LIMIT ? OFFSET ?"

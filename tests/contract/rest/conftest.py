@@ -1,4 +1,6 @@
-"""Which Atlas the suite asks: the embedded one, and with ``BLOCKLINE_TEST_ATLAS=http://user:password@host:port`` that."""
+"""Which Atlas the suite asks: the embedded one, and the one that ``BLOCKLINE_TEST_ATLAS`` names, if it does
+(``http://user:password@host:port``).
+"""
 
 import asyncio
 import os
@@ -27,7 +29,9 @@ _ATTRIBUTES = {
     "parts": ("array<string>", False, False),
 }  # fmt: skip
 TYPEDEFS: dict[str, Any] = {
-    "classificationDefs": [{"category": "CLASSIFICATION", "name": CLASSIFICATION, "superTypes": [], "attributeDefs": []}],
+    "classificationDefs": [
+        {"category": "CLASSIFICATION", "name": CLASSIFICATION, "superTypes": [], "attributeDefs": []},
+    ],
     "entityDefs": [
         {
             "category": "ENTITY",

@@ -1,5 +1,7 @@
 """pyatlan itself, as people use it, against a listening embedded Atlas."""
 
+# ruff: noqa: PLC0415  (importing pyatlan takes seconds, and warns: only while these tests run)
+
 import asyncio
 import socket
 from collections.abc import Callable
@@ -48,10 +50,10 @@ def test_assets_are_saved_read_and_deleted(tmp_path: Path) -> None:
     from pyatlan.model.enums import AtlanTypeCategory, EntityStatus
     from pydantic.v1 import Field
 
-    class RunAttributes(WorkflowRun.Attributes):
+    class RunAttributes(WorkflowRun.Attributes):  # type: ignore[misc]  # pyatlan has no types
         workflow_run_wake_at: int | None = Field(default=None)
 
-    class OwnRun(WorkflowRun):
+    class OwnRun(WorkflowRun):  # type: ignore[misc]  # likewise
         type_name: str = Field(default="WorkflowRun", allow_mutation=False)
         attributes: RunAttributes = Field(default_factory=RunAttributes)
         Attributes: ClassVar[Any] = RunAttributes

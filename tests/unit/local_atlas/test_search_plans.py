@@ -1,0 +1,128 @@
+"""The engine's own searches use an index: asked of SQLite's planner, for what the sinks, the timer and the API ask."""
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pipeline.local.atlas import index, search
+from pipeline.local.atlas.database import _SCHEMA
+from pipeline.local.atlas.errors import AtlasError
+from pipeline.local.atlas.type_registry import TypeRegistry
+from pipeline.store import types
+from pipeline.store.typedefs import catalog_typedefs, engine_typedefs
+
+REGISTRY = TypeRegistry.of([*engine_typedefs()["entityDefs"], *catalog_typedefs()["entityDefs"]])
+
+
+@pytest.fixture
+def connection() -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(_SCHEMA)
+    for kind in REGISTRY.entity_types.values():
+        index.ensure(connection, kind)
+    yield connection
+    connection.close()
+
+
+def body(type_name: str, *criteria: tuple[str, str, Any], **more: Any) -> dict[str, Any]:
+    criterion = [
+        {"attributeName": name, "operator": operator, "attributeValue": value} for name, operator, value in criteria
+    ]
+    filters = {"condition": "AND", "criterion": criterion} if criterion else None
+    return {"typeName": type_name, "excludeDeletedEntities": True, "entityFilters": filters, "limit": 500, **more}
+
+
+def plan_of(connection: sqlite3.Connection, asked: dict[str, Any]) -> str:
+    statement = search.plan(asked, REGISTRY)
+    return "\n".join(
+        row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement.sql}", statement.values).fetchall()
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "used"),
+    [
+        (
+            body(
+                types.RUN, (types.RUN_WAKE_AT, "gt", "0"), (types.RUN_WAKE_AT, "lte", "1795440642654"),
+                sortBy=types.RUN_WAKE_AT, sortOrder="ASCENDING", attributes=[types.RUN_WAKE_AT],
+            ),
+            types.RUN_WAKE_AT,
+        ),
+        (body(types.RUN, (types.RUN_STATUS, "is_null", None), (types.RUN_WAKE_AT, "lte", "0")), types.RUN_STATUS),
+        (body(types.RUN, (types.RUN_STATUS, "eq", "PENDING"), (types.RUN_WAKE_AT, "lte", "0")), types.RUN_STATUS),
+        (
+            body(
+                types.COMMAND, (types.COMMAND_STATUS, "eq", "OPEN"), (types.COMMAND_AT, "lte", "1795440642654"),
+                sortBy=types.COMMAND_AT,
+            ),
+            types.COMMAND_STATUS,
+        ),
+        (body(types.COMMAND, (types.COMMAND_RUN_GUID, "eq", "g")), types.COMMAND_RUN_GUID),
+        (body(types.ITEM, (types.ITEM_STATUS, "eq", "OPEN"), (types.ITEM_ACTION, "not_null", None)), types.ITEM_STATUS),
+        (body(types.ITEM, (types.ITEM_RUN_GUID, "eq", "g")), types.ITEM_RUN_GUID),
+        (
+            body(types.RUN, (types.RUN_CREATED_BY, "eq", "sam"), sortBy="__timestamp", sortOrder="DESCENDING"),
+            types.RUN_CREATED_BY,
+        ),
+        (body(types.RUN, sortBy="__timestamp", sortOrder="DESCENDING"), "created"),
+        (body(types.WORKFLOW, ("qualifiedName", "startsWith", "blockline/workflows/a/v")), "qualifiedName"),
+    ],
+)  # fmt: skip
+def test_an_index_is_used(connection: sqlite3.Connection, asked: dict[str, Any], used: str) -> None:
+    plan = plan_of(connection, asked)
+    assert f"{asked['typeName']}/{used}" in plan, plan
+    assert "SCAN e" not in plan
+
+
+@pytest.mark.parametrize("order", ["ASCENDING", "DESCENDING"])
+def test_what_is_due_and_what_is_new_needs_no_sorting(connection: sqlite3.Connection, order: str) -> None:
+    for asked in (
+        body(types.RUN, (types.RUN_WAKE_AT, "gt", "0"), sortBy=types.RUN_WAKE_AT, sortOrder=order),
+        body(types.RUN, (types.RUN_CREATED_BY, "eq", "sam"), sortBy="__timestamp", sortOrder=order),
+        body(types.RUN, sortBy="__timestamp", sortOrder=order),
+    ):
+        assert "TEMP B-TREE" not in plan_of(connection, asked)
+
+
+def test_a_search_for_indexed_attributes_touches_no_document() -> None:
+    assert "e.attributes" not in search.plan(body(types.RUN, attributes=[types.RUN_WAKE_AT]), REGISTRY).sql
+    assert "e.attributes" in search.plan(body(types.RUN, attributes=[types.RUN_CONFIG]), REGISTRY).sql
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        ([], 400),
+        ({}, 501),
+        ({"typeName": "Nobody"}, 400),
+        ({"typeName": types.RUN, "query": "text"}, 501),
+        ({"typeName": types.RUN, "classification": "PII"}, 501),
+        ({"typeName": types.RUN, "limit": -1}, 400),
+        ({"typeName": types.RUN, "limit": True}, 400),
+        ({"typeName": types.RUN, "limit": 100_000}, 400),
+        ({"typeName": types.RUN, "offset": "x"}, 400),
+        ({"typeName": types.RUN, "attributes": "name"}, 400),
+        ({"typeName": types.RUN, "sortBy": "nothing"}, 400),
+        ({"typeName": types.RUN, "sortBy": "name; DROP TABLE entity"}, 400),
+        (body(types.RUN, ("nothing", "eq", "1")), 400),
+        (body(types.RUN, (types.RUN_WAKE_AT, "eq", "soon")), 400),
+        (body(types.RUN, (types.RUN_STATUS, "like", "a*")), 501),
+        ({"typeName": types.RUN, "entityFilters": {"condition": "XOR", "criterion": [{}]}}, 400),
+        ({"typeName": types.RUN, "entityFilters": [1]}, 400),
+    ],
+)
+def test_what_cannot_be_searched_is_refused(asked: Any, status: int) -> None:
+    with pytest.raises(AtlasError) as refused:
+        search.plan(asked, REGISTRY)
+    assert refused.value.status == status
+
+
+def test_filters_have_a_depth() -> None:
+    deep: dict[str, Any] = {"attributeName": "name", "operator": "=", "attributeValue": "x"}
+    for _ in range(20):
+        deep = {"condition": "AND", "criterion": [deep]}
+    with pytest.raises(AtlasError):
+        search.plan({"typeName": types.RUN, "entityFilters": deep}, REGISTRY)
