@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import logging
 import secrets
 import shutil
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from tempfile import mkdtemp
@@ -50,7 +51,9 @@ INSIDE: Final = "http://127.0.0.1"
 """Never connected to: requests of our own go to the app in this process (pyatlan wants an address it believes)."""
 SOCKET_FOLDER_CHARS_MAX: Final = 60
 """Unix sockets' paths have 107 bytes at most; the rest is for their names."""
+RESTART_S: Final = 1.0
 _TOKEN_BYTES: Final = 32
+_LOG: Final = logging.getLogger("blockline.up")
 
 
 class Machine:
@@ -115,7 +118,7 @@ class Machine:
         await self._follow()
         await asyncio.wrap_future(loaded)
         await self._run_plane(parts)
-        self._background(outbox.relay(self._topic.producer()), "outbox")
+        self._background(lambda: outbox.relay(self._topic.producer()), "outbox")
         services = Services(
             store=store,
             seal=seal,
@@ -182,7 +185,7 @@ class Machine:
         await follower.start()
         await follower.started()
         self._is_following = True
-        self._background(self._tell(follower), "follower")
+        self._background(lambda: self._tell(follower), "follower")
 
     async def _tell(self, follower: TopicFollower) -> None:
         async for told in follower.notifications():
@@ -199,8 +202,18 @@ class Machine:
         REGISTRY.register(collector)
         self._stack.callback(REGISTRY.unregister, collector)
 
-    def _background(self, work: Any, name: str) -> None:
-        task = asyncio.create_task(work, name=name)
+    def _background(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+        """Run it until the stop; begun anew when it fails (a full disk that has room again)."""
+
+        async def supervise() -> None:
+            while True:
+                try:
+                    await work()
+                except Exception:  # noqa: BLE001  (logged, and begun anew)
+                    _LOG.exception("%s failed and begins anew", name)
+                await self._clock.sleep(RESTART_S)
+
+        task = asyncio.create_task(supervise(), name=name)
 
         async def end() -> None:
             task.cancel()

@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Final
@@ -39,6 +40,7 @@ def up(context: Context) -> int:
     _refuse(settings)
     folder = DataFolder(Path(settings.data)).hold()
     try:
+        os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # else it tells of every start of a child process
         listener = _listener(settings)
         configure(settings.log_level, settings.log_format)
         loaded = _load_pyatlan()
@@ -70,8 +72,7 @@ async def _serve(
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
             return 0
-        for name, password in machine.told_passwords.items():
-            context.say(f"  {name:<10} password: {password}")
+        _tell_passwords(context, machine.told_passwords)
         server = _server(app)
         serving = asyncio.create_task(server.serve([listener]))
         failing = asyncio.create_task(machine.watch())
@@ -82,16 +83,31 @@ async def _serve(
         gc.freeze()
         outbox = f"; mails stay here: {address}/outbox" if machine.has_outbox else ""
         context.say(f"Blockline is ready at {address} ({clock.monotonic_s() - began_s:.1f} s){outbox}")
-        await _unless(stopping, serving, failing)
+        code = await _until_stopped(stopping, serving, failing)
         machine.hub.close()
         server.should_exit = True
-        await serving
-        if failing.done():
-            failing.result()
+        await asyncio.gather(serving, return_exceptions=True)
         failing.cancel()
+        await asyncio.gather(failing, return_exceptions=True)
     finally:
         await machine.stop()
-    return 0
+    return code
+
+
+def _tell_passwords(context: Context, passwords: Mapping[str, str]) -> None:
+    if passwords:
+        context.say("First start: these users were made. Their passwords are shown this once:")
+    for name, password in passwords.items():
+        context.say(f"  {name:<10} password: {password}")
+
+
+async def _until_stopped(stopping: asyncio.Event, *tasks: "asyncio.Task[Any]") -> int:
+    """The exit code: 0 when it was asked to stop, 1 when something ended that shouldn't have."""
+    try:
+        await _unless(stopping, *tasks)
+    except Exception:  # noqa: BLE001  (logged: the rest is still to be stopped)
+        _LOG.exception("something that should go on has ended, so all of it ends")
+    return 0 if stopping.is_set() else 1
 
 
 async def _unless(stopping: asyncio.Event, *tasks: "asyncio.Task[Any]") -> Any:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.integration.journey.actors import EXAMPLE, Stage, statuses, until
@@ -233,7 +234,10 @@ def test_it_stops_cleanly_and_goes_on_where_it_was(tmp_path: Path) -> None:
         watching = stage.begins("rosa", "run", "watch", run)
         assert watching.stdout is not None
         watching.stdout.readline()
+        children = psutil.Process(product.pid).children(recursive=True)
+        assert children
         assert product.stop() == 0, product.tail()
+        assert not any(child.is_running() for child in children)
         assert "Traceback" not in product.tail()
         product.start()
         assert stage.types("sam", "task", "decide", task, "APPROVED").code == 0
