@@ -14,9 +14,12 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from pipeline.core.clock import Clock
+from pipeline.directory.port import Person
 from pipeline.local.atlas import typedefs
 from pipeline.local.atlas.database import DatabaseError
 from pipeline.local.atlas.errors import AtlasError, Code
+from pipeline.local.atlas.guard import Guard
 from pipeline.local.atlas.rights import Caller
 from pipeline.local.atlas.service import AtlasService
 from pipeline.local.atlas.users import ENGINE_NAME, UserStore
@@ -192,10 +195,13 @@ _ROUTES: Final[tuple[tuple[str, dict[str, Handler]], ...]] = (
 class _Endpoint:
     """One path: knows the caller, calls the handler of the method, answers in Atlas' form."""
 
-    def __init__(self, handlers: dict[str, Handler], service: AtlasService, users: UserStore, token: str) -> None:
+    def __init__(
+        self, handlers: dict[str, Handler], service: AtlasService, users: UserStore, guard: Guard, token: str
+    ) -> None:
         self._handlers = handlers
         self._service = service
         self._users = users
+        self._guard = guard
         self._token = token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -228,10 +234,18 @@ class _Endpoint:
                     return Caller(ENGINE_NAME, is_author=True, is_admin=True)
                 person = await self._users.by_token(credentials)
             elif scheme.lower() == "basic":
-                person = await self._users.by_password(*_basic(credentials))
+                person = await self._by_password(request, *_basic(credentials))
         if person is None:
             raise AtlasError(Code.UNAUTHENTICATED, "Sign in with a user name and a password, or a token.")
         return Caller.of(person)
+
+    async def _by_password(self, request: Request, name: str, password: str) -> Person | None:
+        address = request.client.host if request.client else ""
+        self._guard.check(name, address)
+        person = await self._users.by_password(name, password)
+        if person is None:
+            self._guard.failed(name, address)
+        return person
 
 
 class _Slashes:
@@ -246,11 +260,13 @@ class _Slashes:
         await self._app(scope, receive, send)
 
 
-def build_app(service: AtlasService, users: UserStore, engine_token: str) -> Starlette:
+def build_app(service: AtlasService, users: UserStore, engine_token: str, clock: Clock) -> Starlette:
     """The ASGI app over a service that is loaded. ``engine_token``: the Bearer token of the engine's own account."""
 
+    guard = Guard(clock)
+
     def endpoint(handlers: dict[str, Handler]) -> _Endpoint:
-        return _Endpoint(handlers, service, users, engine_token)
+        return _Endpoint(handlers, service, users, guard, engine_token)
 
     routes = [Route(path, endpoint(handlers), methods=None) for path, handlers in _ROUTES]
     version = Route("/api/atlas/admin/version", endpoint({"GET": _version}), methods=None)

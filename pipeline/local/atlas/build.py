@@ -26,4 +26,4 @@ async def build_atlas(database: Database, users: UserStore, engine_token: str, c
             await service.put_types(engine, change.new, is_new=True)
         if change.changed:
             await service.put_types(engine, change.changed, is_new=False)
-    return build_app(service, users, engine_token)
+    return build_app(service, users, engine_token, clock)

@@ -206,8 +206,10 @@ class Database:
         try:
             connection.execute("BEGIN IMMEDIATE")
             for job in group:
-                self._write_one(job, events)
-            connection.execute("COMMIT")
+                # Alone, the transaction itself is what is rolled back: two statements fewer.
+                self._write_one(job, events, is_alone=len(group) == 1)
+            if connection.in_transaction:
+                connection.execute("COMMIT")
         except sqlite3.Error as error:
             _LOG.error("a write of the embedded Atlas failed: %s", error)
             if connection.in_transaction:
@@ -217,10 +219,11 @@ class Database:
             return []
         return events
 
-    def _write_one(self, job: _Job, events: list[tuple[int, bytes]]) -> None:
+    def _write_one(self, job: _Job, events: list[tuple[int, bytes]], *, is_alone: bool) -> None:
         connection = self._connection
         transaction = Transaction(connection, self._next_event)
-        connection.execute("SAVEPOINT job")
+        if not is_alone:
+            connection.execute("SAVEPOINT job")
         try:
             job.result = job.work(transaction)
         except Exception as error:  # noqa: BLE001  (it belongs to whoever asked, and is raised there)
@@ -228,8 +231,9 @@ class Database:
             if isinstance(error, sqlite3.OperationalError):
                 _LOG.error("a write of the embedded Atlas failed: %s", error)
                 job.error = DatabaseError("The store can't be written now.")
-            connection.execute("ROLLBACK TO job")
-        connection.execute("RELEASE job")
+            connection.execute("ROLLBACK" if is_alone else "ROLLBACK TO job")
+        if not is_alone:
+            connection.execute("RELEASE job")
         if job.error is None:
             self._next_event = transaction.next_event
             events += transaction.events

@@ -282,3 +282,16 @@ def test_basic_and_the_engines_name(tmp_path: Path) -> None:
         assert shown["createdBy"] == "blockline"
 
     tell(tmp_path, story)
+
+
+def test_who_guesses_is_slowed_down(tmp_path: Path) -> None:
+    async def story(server: Server) -> None:
+        statuses = []
+        for n in range(12):
+            response = await server.client.get("/api/atlas/admin/version", auth=("requester", f"guess {n}"))
+            statuses.append(response.status_code)
+        assert statuses == [401] * 10 + [429] * 2
+        response = await server.client.get("/api/atlas/admin/version", auth=("author", "pw"))
+        assert response.status_code == 200
+
+    tell(tmp_path, story)
