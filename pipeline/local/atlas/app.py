@@ -262,7 +262,6 @@ class _Slashes:
 
 def build_app(service: AtlasService, users: UserStore, engine_token: str, clock: Clock) -> Starlette:
     """The ASGI app over a service that is loaded. ``engine_token``: the Bearer token of the engine's own account."""
-
     guard = Guard(clock)
 
     def endpoint(handlers: dict[str, Handler]) -> _Endpoint:

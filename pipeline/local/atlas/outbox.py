@@ -50,7 +50,7 @@ class Outbox:
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
-        """Nothing is sent before :meth:`relay`. To be made before the database's first write."""
+        """Nothing is sent before :meth:`relay`. To be made before the first write of an entity."""
         self._database = database
         self._clock = clock
         self._pending = database.events_at_start
