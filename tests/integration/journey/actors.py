@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+import psutil
 
 from pipeline.core.ids import EffectKey
 from pipeline.mail.port import message_id_of
@@ -144,3 +145,22 @@ def until(ask: Callable[[], T | None], what: str, within_s: float = WITHIN_S) ->
             return found
         assert time.monotonic() < deadline, f"not within {within_s:.0f} s: {what}"
         time.sleep(0.05)  # noqa: TID251  (polls with a deadline)
+
+
+def row(length: int = 5) -> dict[str, Any]:
+    """A spec of so many PASS in a row."""
+    tasks: list[dict[str, Any]] = [{"name": "t0", "type": "PASS", "arguments": []}]
+    tasks += [{"name": f"t{i}", "type": "PASS", "depends": f"t{i - 1}", "arguments": []} for i in range(1, length)]
+    return {"dag": {"entrypoint": "t0", "tasks": tasks}}
+
+
+def broker_of(product: Product) -> psutil.Process:
+    """The embedded broker of a running product."""
+
+    def found() -> psutil.Process | None:
+        for child in psutil.Process(product.pid).children(recursive=True):
+            if "--listener-url" in child.cmdline():
+                return child
+        return None
+
+    return until(found, "the broker's process")

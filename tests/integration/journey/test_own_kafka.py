@@ -11,8 +11,7 @@ import pytest
 
 from pipeline.local.broker import LocalBroker
 from pipeline.process.clock import SystemClock
-from tests.integration.journey.actors import Stage
-from tests.integration.journey.test_trouble import row
+from tests.integration.journey.actors import Stage, row
 from tests.integration.smtp import MailServer
 from tests.product import Product
 

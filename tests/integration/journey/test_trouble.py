@@ -6,13 +6,12 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-import psutil
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from pipeline.store import types
-from tests.integration.journey.actors import ROOT, Stage, statuses, until
+from tests.integration.journey.actors import ROOT, Stage, broker_of, row, statuses, until
 from tests.integration.smtp import MailServer
 from tests.product import Product
 
@@ -30,29 +29,13 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             yield stage
 
 
-def row(length: int = 5) -> dict[str, Any]:
-    tasks: list[dict[str, Any]] = [{"name": "t0", "type": "PASS", "arguments": []}]
-    tasks += [{"name": f"t{i}", "type": "PASS", "depends": f"t{i - 1}", "arguments": []} for i in range(1, length)]
-    return {"dag": {"entrypoint": "t0", "tasks": tasks}}
-
-
 def asks() -> dict[str, Any]:
     question = [{"title": "May it?"}, {"approvers": {"users": ["sam"]}}, {"rule": "ANY"}, {"dueIn": "P1D"}]
     return {"dag": {"entrypoint": "ask", "tasks": [{"name": "ask", "type": "APPROVAL", "arguments": question}]}}
 
 
-def broker_of(stage: Stage) -> psutil.Process:
-    def found() -> psutil.Process | None:
-        for child in psutil.Process(stage.product.pid).children(recursive=True):
-            if "--listener-url" in child.cmdline():
-                return child
-        return None
-
-    return until(found, "the broker's process")
-
-
 def bootstrap_of(stage: Stage) -> str:
-    command = " ".join(broker_of(stage).cmdline())
+    command = " ".join(broker_of(stage.product).cmdline())
     match = re.search(r"--listener-url tcp://(\S+)", command)
     assert match
     return match[1]
@@ -138,7 +121,7 @@ def test_a_broker_that_dies_is_started_again_and_nothing_is_lost(stage: Stage) -
     waiting = stage.starts("rosa", "ask-again")
     task = stage.task_of("sam", waiting)
     for _ in range(2):
-        broker_of(stage).kill()
+        broker_of(stage.product).kill()
         runs = [stage.starts("rosa", "five") for _ in range(5)]
         for run in runs:
             assert stage.run(run, wait_s=50)["status"] == "SUCCESS"
