@@ -1,5 +1,6 @@
 """``python -m benchmarks``: every table."""
 
-from benchmarks import product
+from benchmarks import plane, product
 
 product.main()
+plane.main()

@@ -90,3 +90,9 @@ def test_no_text_names_a_place_of_one_machine() -> None:
         for match in re.findall(r"(?<![\w.])/(?:work|root|farm|home/\w+)/\S+", path.read_text(errors="replace"))
     ]
     assert not found
+
+
+def test_every_decision_is_in_the_index() -> None:
+    folder = ROOT / "docs" / "adr"
+    index = (folder / "README.md").read_text()
+    assert [path.name for path in sorted(folder.glob("0*.md")) if f"({path.name})" not in index] == []
