@@ -36,6 +36,8 @@ _OWN_TYPES: Final = frozenset({types.RUN, types.WORKFLOW, types.ITEM, types.COMM
 _NO_SUCH_NAME: Final = frozenset({"ATLAS-404-00-009", "ATLAS-404-00-00A"})
 _NO_SUCH_GUID: Final = "ATLAS-404-00-005"
 _WHOLE: Final = {"minExtInfo": "true", "ignoreRelationships": "true"}
+_SYSTEM: Final = ("__createdBy", "__modifiedBy", "__timestamp", "__modificationTimestamp")
+"""Who and when, as attributes: what a search finds has them only where they are asked for."""
 
 
 def load() -> None:
@@ -241,7 +243,7 @@ def _search(query: Query) -> dict[str, Any]:
         "typeName": query.type_name,
         "excludeDeletedEntities": True,
         "includeClassificationAttributes": False,
-        "attributes": sorted({"qualifiedName", "name", *query.attributes}),
+        "attributes": sorted({"qualifiedName", "name", *_SYSTEM, *query.attributes}),
         "limit": query.limit,
         "offset": query.offset,
     }
@@ -264,17 +266,18 @@ def _as_text(value: Any) -> str:
 
 
 def _entity(body: Mapping[str, Any]) -> Entity:
-    attributes = {name: value for name, value in (body.get("attributes") or {}).items() if value is not None}
+    given = body.get("attributes") or {}
+    attributes = {name: value for name, value in given.items() if value is not None and name not in _SYSTEM}
     tags = body.get("classificationNames") or [tag.get("typeName") for tag in body.get("classifications") or ()]
     return Entity(
         type_name=str(body.get("typeName", "")),
         guid=str(body.get("guid", "")),
         qualified_name=str(attributes.get("qualifiedName", "")),
         attributes=attributes,
-        created_by=body.get("createdBy") or "",
-        updated_by=body.get("updatedBy") or "",
-        created_at=body.get("createTime") or 0,
-        updated_at=body.get("updateTime") or 0,
+        created_by=body.get("createdBy") or given.get("__createdBy") or "",
+        updated_by=body.get("updatedBy") or given.get("__modifiedBy") or "",
+        created_at=body.get("createTime") or given.get("__timestamp") or 0,
+        updated_at=body.get("updateTime") or given.get("__modificationTimestamp") or 0,
         is_deleted=body.get("status") == "DELETED",
         classifications=tuple(str(tag) for tag in tags),
     )

@@ -235,7 +235,7 @@ def _holds(condition: Filter, record: _Record) -> bool:
     if actual is None and isinstance(wanted, int) and not isinstance(wanted, bool):
         actual = 0  # Atlas' index has no "unset" for numbers and dates
     if actual is None:
-        return False
+        return condition.operator == "neq"
     return bool(_OPERATORS[condition.operator](actual, wanted))
 
 

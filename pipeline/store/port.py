@@ -46,7 +46,9 @@ class Entity:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """One condition of a search. ``is_null`` ignores ``value`` and is true for an attribute that was never set."""
+    """One condition of a search. ``is_null`` ignores ``value`` and is true for a text that was never set; numbers,
+    dates and booleans are never null, as unset ones read as 0 and false. An unset text is ``neq`` to every value.
+    """
 
     attribute: str
     operator: Literal["eq", "neq", "lt", "lte", "gt", "gte", "contains", "startsWith", "is_null", "not_null"]

@@ -1,10 +1,12 @@
 """What the port means: one suite over every store."""
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
 
 from pipeline.messages.envelopes import EntityWrite
+from pipeline.process.clock import SystemClock
 from pipeline.store import types
 from pipeline.store.port import Filter, Query, StoreRefusedError
 from tests.contract.store.conftest import Story, World
@@ -168,6 +170,7 @@ def test_a_deleted_entity_is_read_by_guid_only_and_its_name_is_free(tell: Tell) 
         (Filter(types.RUN_WAKE_AT, "lt", 20), "az"),
         (Filter(types.RUN_WAKE_AT, "lte", 20), "abz"),
         (Filter(types.RUN_STATUS, "eq", "PENDING"), "ab"),
+        (Filter(types.RUN_STATUS, "neq", "PENDING"), "cz"),
         (Filter(types.RUN_STATUS, "is_null"), "z"),
         (Filter(types.RUN_STATUS, "not_null"), "abc"),
         (Filter("name", "startsWith", "b"), "b"),
@@ -213,6 +216,55 @@ def test_a_search_sees_each_earlier_write_and_carries_what_was_asked(tell: Tell)
             (entity,) = await world.store.find(query)
             assert (entity.guid, entity.qualified_name) == (guid, f"{world.prefix}a")
             assert (entity.attributes["name"], entity.attributes[types.RUN_WAKE_AT]) == ("a", wake_at)
+
+    tell(story)
+
+
+def test_what_is_found_says_who_wrote_it_when(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        for wake_at in (1, 2):
+            (guid,) = (await world.store.upsert([world.run("a", **{types.RUN_WAKE_AT: wake_at})])).values()
+        mine = Filter("qualifiedName", "eq", f"{world.prefix}a")
+        (found,) = await world.store.find(Query(types.RUN, (mine,)))
+        whole = (await world.store.get([guid]))[guid]
+        assert found.created_by
+        assert (found.created_by, found.updated_by) == (whole.created_by, whole.updated_by)
+        assert (found.created_at, found.updated_at) == (whole.created_at, whole.updated_at)
+        assert found.attributes.keys() == {"qualifiedName", "name"}
+
+    tell(story)
+
+
+@pytest.mark.parametrize("by", ["__timestamp", "__modificationTimestamp"])
+def test_what_is_found_is_sorted_by_its_times(tell: Tell, by: str) -> None:
+    async def story(world: World) -> None:
+        for name in "abc":
+            (guid,) = (await world.store.upsert([world.run(name)])).values()
+            at = (await world.store.get([guid]))[guid].created_at
+            async with asyncio.timeout(10):
+                while SystemClock().now_ms() <= at:  # noqa: ASYNC110  (a clock has no event)
+                    await asyncio.sleep(0.001)
+        assert await world.find(sort_by=by, is_descending=True) == ["c", "b", "a"]
+        assert await world.find(Filter("__timestamp", "gte", at), sort_by=by) == ["c"]
+        assert await world.find(Filter("__timestamp", "lt", at), sort_by=by) == ["a", "b"]
+
+    tell(story)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["sam.o'neil@example.org", "Sam Müller", "a/b:c", "a-b_c", "(x) [y] {z}", "q?w*", 'a"b', "a+b&c|d", "!~^#$%"],
+)
+def test_texts_are_found_as_they_are(tell: Tell, value: str) -> None:
+    async def story(world: World) -> None:
+        await world.store.upsert(
+            [
+                world.run("a", **{types.RUN_CREATED_BY: value}),
+                world.run("b", **{types.RUN_CREATED_BY: f"{value}x"}),
+                world.run("c", **{types.RUN_CREATED_BY: value[:-1]}),
+            ]
+        )
+        assert await world.find(Filter(types.RUN_CREATED_BY, "eq", value)) == ["a"]
 
     tell(story)
 

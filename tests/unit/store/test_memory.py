@@ -83,7 +83,7 @@ def test_a_bulk_is_all_or_nothing(store: MemoryEntityStore, told: list[Change]) 
         ((Filter(types.RUN_WAKE_AT, "gt", 0), Filter(types.RUN_WAKE_AT, "lte", 10)), ["r1"]),
         ((Filter(types.RUN_STATUS, "is_null"),), ["r1"]),
         ((Filter(types.RUN_STATUS, "eq", "PENDING"),), ["r2", "r3"]),
-        ((Filter(types.RUN_STATUS, "neq", "PENDING"),), []),
+        ((Filter(types.RUN_STATUS, "neq", "PENDING"),), ["r1"]),
         ((Filter("__createdBy", "eq", "engine"), Filter("name", "startsWith", "r3")), ["r3"]),
     ],
 )
