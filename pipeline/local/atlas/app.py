@@ -74,7 +74,7 @@ class Asked:
         """
         name = self.request.query_params.get(_NAME)
         if not name:
-            raise AtlasError(Code.INVALID_PARAMETERS, f"invalid parameters: the query needs {_NAME}")
+            raise AtlasError(Code.UNIQUE_ATTRIBUTE_MISSING, f"The query needs {_NAME}.")
         return name
 
     def guids(self) -> list[str]:

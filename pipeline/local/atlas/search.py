@@ -21,13 +21,13 @@ _HERE: Final = frozenset(
      "includeSubTypes", "includeClassificationAttributes", "includeSubClassifications", "includeHeaderAttributes"}
 )  # fmt: skip
 _OPERATORS: Final = {
-    "=": "=", "eq": "=", "!=": "<>", "neq": "<>", "<": "<", "lt": "<", ">": ">", "gt": ">", "<=": "<=", "lte": "<=",
-    ">=": ">=", "gte": ">=", "contains": "contains", "CONTAINS": "contains",
+    "=": "=", "eq": "=", "!=": "IS NOT", "neq": "IS NOT", "<": "<", "lt": "<", ">": ">", "gt": ">",
+    "<=": "<=", "lte": "<=", ">=": ">=", "gte": ">=", "contains": "contains", "CONTAINS": "contains",
     "startsWith": "startsWith", "STARTSWITH": "startsWith", "begins_with": "startsWith", "BEGINS_WITH": "startsWith",
     "endsWith": "endsWith", "ENDSWITH": "endsWith", "ends_with": "endsWith", "ENDS_WITH": "endsWith",
     "isNull": "isNull", "is_null": "isNull", "notNull": "notNull", "not_null": "notNull",
 }  # fmt: skip
-"""Atlas' spellings."""
+"""Atlas' spellings. What is unset is unequal to everything, hence ``IS NOT``."""
 _LAST: Final = "\U0010ffff"
 _SYSTEM_NUMBERS: Final = frozenset({"__timestamp", "__modificationTimestamp"})
 _ENTITY: Final = (
@@ -59,9 +59,7 @@ def plan(body: Any, types: TypeRegistry) -> Statement:
     if unknown:
         raise AtlasError(Code.NOT_HERE, f"The embedded Atlas has no search by {unknown[0]}.")
     kinds = _kinds(body, types)
-    limit, offset = _number(body, "limit", LIMIT_DEFAULT), _number(body, "offset", 0)
-    if limit > LIMIT_MAX:
-        raise _bad(f"limit is at most {LIMIT_MAX}")
+    limit, offset = min(_number(body, "limit") or LIMIT_DEFAULT, LIMIT_MAX), _number(body, "offset")
     asked = {"qualifiedName", "name", *_strings(body, "attributes")}
     is_narrow = all(asked <= {*SYSTEM, *kind.indexed} for kind in kinds)
     # Narrow: nothing but index columns, so no document is touched, however long. Else as Atlas' headers are.
@@ -99,12 +97,7 @@ def _header(statement: Statement, found: Sequence[Any]) -> dict[str, Any]:
     attributes = {name: given[name] for name in statement.wanted if given.get(name) is not None}
     for name in statement.wanted & SYSTEM.keys():
         attributes[name] = getattr(row, SYSTEM[name])
-    return header(row.type, row.guid, row.status, attributes, row.classifications) | {
-        "createdBy": row.created_by,
-        "updatedBy": row.updated_by,
-        "createTime": row.created_at,
-        "updateTime": row.updated_at,
-    }
+    return header(row.type, row.guid, row.status, attributes, row.classifications)
 
 
 def _kinds(body: Mapping[str, Any], types: TypeRegistry) -> list[EntityType]:
@@ -156,7 +149,7 @@ def _condition(kind: EntityType, body: Mapping[str, Any]) -> tuple[str, list[Any
     if operator is None:
         raise AtlasError(Code.NOT_HERE, f"The embedded Atlas has no operator {given or '(none)'}.")
     if operator in {"isNull", "notNull"}:
-        return f"{_column(kind, name, is_raw=True)} IS {'NOT ' if operator == 'notNull' else ''}NULL", []
+        return f"{_column(kind, name)} IS {'NOT ' if operator == 'notNull' else ''}NULL", []
     column, value = _column(kind, name), _value(kind, name, body.get("attributeValue"))
     text = _TEXT_OPERATORS.get(operator)
     if text is not None:
@@ -172,17 +165,17 @@ _TEXT_OPERATORS: Final[Mapping[str, Callable[[str, str], tuple[str, list[Any]]]]
 }
 
 
-def _column(kind: EntityType, name: str, *, is_raw: bool = False) -> str:
-    """Where an attribute stands; ``is_raw``: an unset number is null there."""
+def _column(kind: EntityType, name: str) -> str:
+    """Where an attribute stands; an unset number is 0 there, an unset boolean false."""
     if name in SYSTEM:
         return "s.created_at" if name == "__timestamp" else f"e.{SYSTEM[name]}"
     attribute = kind.attributes.get(name)
     if attribute is None:
         raise AtlasError(Code.UNKNOWN_ATTRIBUTE, f"Attribute {name} not found for type {kind.name}")
-    if attribute.is_indexed and not (is_raw and attribute.is_number):
+    if attribute.is_indexed:
         return f"s.{column_of(name)}"
     column = f"json_extract(e.attributes, '$.\"{name}\"')"
-    return f"coalesce({column}, 0)" if attribute.is_number and not is_raw else column
+    return column if attribute.empty is None else f"coalesce({column}, {int(attribute.empty)})"
 
 
 def _value(kind: EntityType, name: str, value: Any) -> Any:
@@ -202,11 +195,12 @@ def _strings(body: Mapping[str, Any], name: str) -> list[str]:
     return value
 
 
-def _number(body: Mapping[str, Any], name: str, default: int) -> int:
-    value = body.get(name)
-    value = default if value is None else value
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise _bad(f"{name} is a number from 0")
+def _number(body: Mapping[str, Any], name: str) -> int:
+    value = body.get(name) or 0
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _bad(f"{name} is a number")
+    if value < 0:
+        raise AtlasError(Code.BAD_REQUEST, "Limit/offset should be non-negative")
     return value
 
 

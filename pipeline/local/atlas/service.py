@@ -105,11 +105,13 @@ class AtlasService:
         return await self._write(caller, work)
 
     async def delete_named(self, caller: Caller, type_name: str, qualified_name: str) -> Mutation:
-        """Soft delete by qualified name."""
+        """Soft delete by qualified name; one that doesn't exist is ignored, as Atlas does."""
         kinds = self.types.with_subtypes(type_name)
 
         def work(writes: Writes) -> Mutation:
-            return writes.delete([records.by_name_of(writes.transaction.connection, kinds, qualified_name)])
+            connection = writes.transaction.connection
+            found = (records.by_name(connection, kind.name, qualified_name) for kind in kinds)
+            return writes.delete([row for row in found if row is not None][:1])
 
         return await self._write(caller, work)
 

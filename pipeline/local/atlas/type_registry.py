@@ -30,7 +30,7 @@ _COLLECTION: Final = re.compile(r"(array|map)<(.+)>")
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """One attribute of a type. ``empty`` is what an unset one reads as in comparisons (0 for numbers and dates)."""
+    """One attribute of a type. ``empty`` is what an unset one reads as in comparisons."""
 
     name: str
     type_name: str
@@ -41,7 +41,9 @@ class Attribute:
 
     @property
     def empty(self) -> Any:
-        """What stands in the index for an unset value."""
+        """What stands in the index for an unset value: 0 of numbers and dates, false of booleans."""
+        if self.type_name == "boolean":
+            return False
         return 0 if self.is_number else None
 
     @property
@@ -193,7 +195,8 @@ def _attribute(kind: str, body: Mapping[str, Any], enums: Mapping[str, frozenset
         name=name,
         type_name=type_name,
         is_optional=bool(body.get("isOptional", True)),
-        is_indexed=is_plain and (bool(body.get("isIndexable")) or name == "qualifiedName"),
+        # A boolean's index would select nothing, and SQLite would give a number back.
+        is_indexed=is_plain and type_name != "boolean" and (bool(body.get("isIndexable")) or name == "qualifiedName"),
         is_told=bool(body.get("includeInNotification")) or name in TOLD_ALWAYS,
         check=_check(f"{kind}.{name}", type_name, enums),
     )

@@ -58,14 +58,17 @@ class Mutation:
     created: dict[str, dict[str, Any]] = field(default_factory=dict)
     updated: dict[str, dict[str, Any]] = field(default_factory=dict)
     deleted: list[dict[str, Any]] = field(default_factory=list)
-    guids: dict[str, str] = field(default_factory=dict)
+    guids: dict[str, str] | None = None
+    """None of a deletion."""
+    is_partial: bool = False
 
     def shown(self) -> dict[str, Any]:
         """The answer; an entity that was created and changed in one request counts as created."""
-        kinds = {"CREATE": list(self.created.values()), "UPDATE": list(self.updated.values()), "DELETE": self.deleted}
+        updated = "PARTIAL_UPDATE" if self.is_partial else "UPDATE"
+        kinds = {"CREATE": list(self.created.values()), updated: list(self.updated.values()), "DELETE": self.deleted}
         mutated = {kind: headers for kind, headers in kinds.items() if headers}
         shown: dict[str, Any] = {"mutatedEntities": mutated} if mutated else {}
-        if self.guids:
+        if self.guids is not None:
             shown["guidAssignments"] = self.guids
         return shown
 
@@ -88,6 +91,7 @@ class Writes:
         Raises:
             AtlasError: one can't be; the transaction must be rolled back.
         """
+        self.mutation.guids = guids = {}
         for given in entities:
             row = self._existing(given)
             if row is None:
@@ -96,11 +100,12 @@ class Writes:
                 guid = row.guid
                 self._update(row, given, is_partial=False)
             if given.guid and given.guid != guid:
-                self.mutation.guids[given.guid] = guid
+                guids[given.guid] = guid
         return self._finish()
 
     def change(self, row: Row, given: Given) -> Mutation:
         """A partial update of one entity."""
+        self.mutation.guids, self.mutation.is_partial = {}, True
         self._update(row, given, is_partial=True)
         return self._finish()
 
@@ -120,7 +125,8 @@ class Writes:
             self._note(row.id, row.version + 1, "ENTITY_DELETE", f"Deleted: {row.qualified_name}")
             self._told.append(notifications.deleted(row.type, row.guid, attributes, self.at))
             shown = {name: attributes[name] for name in ("qualifiedName", "name") if name in attributes}
-            self.mutation.deleted.append(records.header(row.type, row.guid, "DELETED", shown, row.classifications))
+            # The status is the one it had, as Atlas' own answer says.
+            self.mutation.deleted.append(records.header(row.type, row.guid, "ACTIVE", shown, row.classifications))
         return self._finish()
 
     def _existing(self, given: Given) -> Row | None:
@@ -129,7 +135,7 @@ class Writes:
             return records.by_name(connection, given.kind.name, given.attributes["qualifiedName"])
         row = records.by_guid(connection, given.guid)
         if row is None or row.is_deleted:
-            raise records.no_guid(given.guid)
+            raise AtlasError(Code.REFERENCE_NOT_FOUND, f"Referenced entity {given.guid} is not found")
         if row.type != given.kind.name:
             raise AtlasError(Code.INVALID_PARAMETERS, f"invalid parameters: {given.guid} isn't a {given.kind.name}")
         return row
@@ -154,7 +160,7 @@ class Writes:
         self._note(row_id, 0, "ENTITY_CREATE", f"Created: {_summary(kind.name, guid, attributes)}")
         told = {name: value for name, value in attributes.items() if kind.attributes[name].is_told}
         self._told.append(notifications.created(kind.name, guid, told, classifications, self.at))
-        self.mutation.created[guid] = records.header(kind.name, guid, "ACTIVE", _shown(attributes), kept)
+        self.mutation.created[guid] = records.header(kind.name, guid, "ACTIVE", _shown(attributes), None)
         return guid
 
     def _update(self, row: Row, given: Given, *, is_partial: bool) -> None:

@@ -76,6 +76,17 @@ def test_an_entity_is_read_by_its_name(tell: Tell) -> None:
         (condition("due", ">", 0), ["a", "b", "c"]),
         (condition("due", "gte", 20), ["b", "c"]),
         (condition("at", "<=", 0), ["none"]),
+        (condition("due", "isNull"), []),
+        (condition("due", "notNull"), ["a", "b", "c", "none"]),
+        (condition("at", "isNull"), []),
+        (condition("rev", "=", 0), ["a", "b", "c", "none"]),
+        (condition("is_good", "=", "true"), ["c"]),
+        (condition("is_good", "=", "false"), ["a", "b", "none"]),
+        (condition("status", "!=", "OPEN"), ["c", "none"]),
+        (condition("note", "neq", "text"), ["b", "c", "none"]),
+        (condition("note", "isNull"), ["b", "c", "none"]),
+        (condition("note", "contains", "ex"), ["a"]),
+        (condition("status", "=", "open"), []),
         (condition("status", "=", "OPEN"), ["a", "b"]),
         (condition("status", "startsWith", "CLO"), ["c"]),
         (condition("status", "endsWith", "SED"), ["c"]),
@@ -101,9 +112,9 @@ def test_an_entity_is_read_by_its_name(tell: Tell) -> None:
 def test_searches_filter(tell: Tell, filters: Any, expected: list[str]) -> None:
     async def story(rest: Any) -> None:
         await rest.save(
-            rest.entity("a", due=10, at=1000, status="OPEN"),
+            rest.entity("a", due=10, at=1000, status="OPEN", note="text"),
             rest.entity("b", due=20, at=2000, status="OPEN"),
-            rest.entity("c", due=30, at=3000, status="CLOSED"),
+            rest.entity("c", due=30, at=3000, status="CLOSED", is_good=True),
             rest.entity("none"),
         )
         assert sorted(await rest.find(filters)) == expected
@@ -143,6 +154,42 @@ def test_a_search_carries_the_attributes_that_were_asked_for(tell: Tell) -> None
         assert header["guid"] == guid
         assert {"name": "a", "note": "text", "due": 5}.items() <= header["attributes"].items()
         assert "status" not in header["attributes"]
+
+    tell(story)
+
+
+def test_a_search_says_who_wrote_only_where_that_is_asked(tell: Tell) -> None:
+    async def story(rest: Any) -> None:
+        await rest.saved(rest.entity("a"))
+        asked = ["__createdBy", "__modifiedBy", "__timestamp", "__modificationTimestamp"]
+        mine = condition("qualifiedName", "=", rest.prefix + "a")
+        body = {"typeName": "BlocklineContract", "limit": 5, "entityFilters": mine}
+        (plain,) = (await rest.call("POST", "search/basic", json=body))["entities"]
+        assert not {"createdBy", "updatedBy", "createTime", "updateTime"} & plain.keys()
+        (header,) = (await rest.call("POST", "search/basic", json={**body, "attributes": asked}))["entities"]
+        entity = (await rest.call("GET", f"entity/guid/{header['guid']}"))["entity"]
+        whole = [entity[name] for name in ("createdBy", "updatedBy", "createTime", "updateTime")]
+        assert [header["attributes"][name] for name in asked] == whole
+
+    tell(story)
+
+
+def test_a_search_without_a_limit_has_one(tell: Tell) -> None:
+    async def story(rest: Any) -> None:
+        await rest.save(*(rest.entity(name) for name in "abc"))
+        assert sorted(await rest.find(None, limit=0)) == ["a", "b", "c"]
+        assert sorted(await rest.find(None, limit=1_000_000)) == ["a", "b", "c"]
+        below = {"typeName": "BlocklineContract", "limit": -1}
+        assert (await rest.call("POST", "search/basic", json=below, status=400))["errorCode"] == "ATLAS-400-00-029"
+
+    tell(story)
+
+
+def test_searches_of_a_type_hold_what_inherits_from_it(tell: Tell) -> None:
+    async def story(rest: Any) -> None:
+        await rest.saved(rest.entity("a"))
+        assert await rest.find(None, typeName="Asset") == ["a"]
+        assert await rest.find(None, typeName="Asset", includeSubTypes=False) == []
 
     tell(story)
 

@@ -35,6 +35,16 @@ def test_an_entity_is_updated_by_its_guid(tell: Tell) -> None:
     tell(story)
 
 
+def test_a_guid_that_nobody_has_is_refused(tell: Tell) -> None:
+    async def story(rest: Any) -> None:
+        unknown = {**rest.entity("a", rev=1), "guid": "00000000-0000-4000-8000-000000000000"}
+        answer = await rest.save(rest.entity("b"), unknown, status=404)
+        assert answer["errorCode"] == "ATLAS-404-00-00A"
+        assert await rest.find(None) == []
+
+    tell(story)
+
+
 def test_a_write_that_changes_nothing_mutates_nothing(tell: Tell) -> None:
     async def story(rest: Any) -> None:
         guid = await rest.saved(rest.entity("a", rev=1, note="x"))
@@ -131,7 +141,7 @@ def test_single_attributes_are_changed_by_name(tell: Tell) -> None:
         path = f"entity/uniqueAttribute/type/BlocklineContract?attr:qualifiedName={rest.prefix}a"
         body = {"entity": {"typeName": "BlocklineContract", "attributes": {"rev": 5}}}
         answer = await rest.call("PUT", path, json=body)
-        assert [each["guid"] for each in answer["mutatedEntities"]["UPDATE"]] == [guid]
+        assert [each["guid"] for each in answer["mutatedEntities"]["PARTIAL_UPDATE"]] == [guid]
         attributes = await rest.attributes(guid)
         assert (attributes["rev"], attributes["note"], attributes["name"]) == (5, "x", "a")
 
@@ -141,7 +151,8 @@ def test_single_attributes_are_changed_by_name(tell: Tell) -> None:
 def test_one_attribute_is_changed_by_guid(tell: Tell) -> None:
     async def story(rest: Any) -> None:
         guid = await rest.saved(rest.entity("a", rev=1))
-        await rest.call("PUT", f"entity/guid/{guid}?name=status", json="WAITING")
+        answer = await rest.call("PUT", f"entity/guid/{guid}?name=status", json="WAITING")
+        assert [each["guid"] for each in answer["mutatedEntities"]["PARTIAL_UPDATE"]] == [guid]
         assert (await rest.attributes(guid))["status"] == "WAITING"
         answer = await rest.call("PUT", f"entity/guid/{guid}?name=nothing", json="x", status=400)
         assert answer["errorCode"].startswith("ATLAS-400")
@@ -161,6 +172,20 @@ def test_a_deleted_entity_is_kept_and_its_name_is_free(tell: Tell) -> None:
         again = await rest.saved(rest.entity("a", rev=2))
         assert again != guid
         assert not (await rest.call("DELETE", f"entity/guid/{guid}")).get("mutatedEntities")
+
+    tell(story)
+
+
+def test_deleting_what_is_not_there_is_no_error(tell: Tell) -> None:
+    async def story(rest: Any) -> None:
+        guid = await rest.saved(rest.entity("a"))
+        unknown = "00000000-0000-4000-8000-000000000000"
+        answer = await rest.call("DELETE", "entity/bulk", params={"guid": [unknown, guid]})
+        assert [each["guid"] for each in answer["mutatedEntities"]["DELETE"]] == [guid]
+        for name in ("a", "never"):
+            named = {"attr:qualifiedName": rest.prefix + name}
+            answer = await rest.call("DELETE", "entity/uniqueAttribute/type/BlocklineContract", params=named)
+            assert not answer.get("mutatedEntities")
 
     tell(story)
 
@@ -191,6 +216,7 @@ def test_who_wrote_is_the_one_who_signed_in(tell: Tell) -> None:
 def test_who_does_not_sign_in_is_refused(tell: Tell) -> None:
     async def story(rest: Any) -> None:
         for auth in (("admin", "wrong"), ("nobody-here", "x")):
+            rest.client.cookies.clear()  # a session that is signed in wins over a wrong password
             response = await rest.client.get("/api/atlas/v2/types/typedefs", auth=auth)
             assert response.status_code == httpx.codes.UNAUTHORIZED
 
