@@ -17,6 +17,8 @@ SMTP_TIMEOUT_S: Final = 20.0
 SMTP_CONNECTIONS_MAX: Final = 8
 """At a time and process: mail servers refuse who opens many."""
 _REASON_CHARS_MAX: Final = 200
+_ROUNDS_TO_CLOSE: Final = 2
+"""Of the event loop, from abort() to a closed socket: one, and one more under TLS."""
 _REFUSED_FROM: Final = 500
 """SMTP: 4xx is for now, 5xx for good (RFC 5321, 4.2.1)."""
 _LOG: Final = logging.getLogger("blockline.mail")
@@ -47,13 +49,14 @@ class SmtpMailer:
             if via is not None:
                 return Receipt(via, is_repeat=True)
             client = await self._connected()
+            transport = client.transport
             try:
                 await self._deliver(client, mail)
                 # Right after the 250, before the good-bye: what stands in the journal is what the server took.
                 await self._record(mail)
                 await _say_good_bye(client)
             finally:
-                client.close()
+                await _hang_up(client, transport)
         return Receipt(Via.SMTP)
 
     async def _record(self, mail: Mail) -> None:
@@ -68,8 +71,6 @@ class SmtpMailer:
         client = aiosmtplib.SMTP(
             hostname=settings.host,
             port=settings.port,
-            username=settings.user,
-            password=settings.password,
             local_hostname=self._sender.rpartition("@")[2] or "localhost",
             timeout=SMTP_TIMEOUT_S,
             use_tls=settings.is_tls,
@@ -78,6 +79,7 @@ class SmtpMailer:
         )
         try:
             await client.connect()
+            await self._log_in(client)
         except aiosmtplib.SMTPAuthenticationError as error:
             raise MailConnectionError(f"the mail server refused the log-in: {self._reason(error)}") from None
         except aiosmtplib.SMTPResponseException as error:
@@ -85,6 +87,16 @@ class SmtpMailer:
         except (aiosmtplib.SMTPException, OSError) as error:
             raise MailConnectionError(_why_no_session(error)) from None
         return client
+
+    async def _log_in(self, client: aiosmtplib.SMTP) -> None:
+        """Apart from connecting: who is refused by ``connect`` can't be hung up on."""
+        if self._settings.user is None:
+            return
+        try:
+            await client.login(self._settings.user, self._settings.password or "", timeout=SMTP_TIMEOUT_S)
+        except BaseException:
+            await _hang_up(client, client.transport)
+            raise
 
     async def _deliver(self, client: aiosmtplib.SMTP, mail: Mail) -> None:
         try:
@@ -111,6 +123,15 @@ class SmtpMailer:
         if self._settings.password:
             text = text.replace(self._settings.password, "***")
         return f"{error.code} {text}"[:_REASON_CHARS_MAX].strip()
+
+
+async def _hang_up(client: aiosmtplib.SMTP, transport: asyncio.BaseTransport | None) -> None:
+    """Nothing of the session is open afterwards. A close under TLS, as after QUIT, waits for the server's own."""
+    if isinstance(transport, asyncio.WriteTransport):
+        transport.abort()
+    client.close()
+    for _ in range(_ROUNDS_TO_CLOSE):
+        await asyncio.sleep(0)
 
 
 def _tls(settings: SmtpSettings) -> ssl.SSLContext:

@@ -15,7 +15,7 @@ import psutil
 
 from pipeline.core.ids import EffectKey
 from pipeline.mail.port import message_id_of
-from tests.integration.smtp import MailServer
+from tests.mail_server import MailServer
 from tests.product import Product
 
 ROOT = Path(__file__).parents[3]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.integration.journey.actors import Stage
-from tests.integration.smtp import MailServer
+from tests.mail_server import MailServer
 from tests.product import Product
 
 pytestmark = pytest.mark.timeout(120)

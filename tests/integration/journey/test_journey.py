@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from tests.integration.journey.actors import EXAMPLE, Stage, statuses, until
-from tests.integration.smtp import MailServer
+from tests.mail_server import MailServer
 from tests.product import Product
 
 pytestmark = pytest.mark.timeout(180)
@@ -182,12 +182,12 @@ def test_a_mail_server_that_is_away_for_a_while_delays_and_loses_nothing(stage: 
 
 def test_a_mail_server_that_refuses_for_good_fails_the_run_with_its_words(stage: Stage) -> None:
     stage.publishes("tell-nobody", tells("nobody@example.org"))
-    stage.mail.answer = "550 There is no such user here"
+    stage.mail.answers["rcpt"] = "550 There is no such user here"
     try:
         run = stage.starts("rosa", "tell-nobody")
         ended = stage.run(run, wait_s=40)
     finally:
-        stage.mail.answer = None
+        del stage.mail.answers["rcpt"]
     assert ended["status"] == "FAILURE"
     [task] = ended["dag"]["tasks"]
     assert task["error"]["name"] == "Mail.Refused"

@@ -12,7 +12,7 @@ import pytest
 from pipeline.local.broker import LocalBroker
 from pipeline.process.clock import SystemClock
 from tests.integration.journey.actors import Stage, row
-from tests.integration.smtp import MailServer
+from tests.mail_server import MailServer
 from tests.product import Product
 
 pytestmark = pytest.mark.timeout(120)

@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 
 from pipeline.store import types
 from tests.integration.journey.actors import ROOT, Stage, broker_of, row, statuses, until
-from tests.integration.smtp import MailServer
+from tests.mail_server import MailServer
 from tests.product import Product
 
 pytestmark = pytest.mark.timeout(180)

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.smtp import MailServer
+from tests.mail_server import MailServer
 from tests.product import Product
 
 KILLS = 20

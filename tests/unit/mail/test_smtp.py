@@ -13,7 +13,7 @@ from pipeline.mail.port import Mail, MailConnectionError, MailJournal, MailRefus
 from pipeline.mail.settings import MailSettingsError, SmtpSettings
 from pipeline.mail.smtp import SmtpMailer
 from pipeline.mail.sqlite import SqliteMailbox
-from tests.unit.mail.server import PASSWORD, USER, Certificate, MailServer
+from tests.mail_server import PASSWORD, USER, Certificate, MailServer
 
 KEY = EffectKey("run", "notify", 0, 0)
 MAIL = Mail(

@@ -1,5 +1,6 @@
 """A real SMTP server on 127.0.0.1, with TLS or STARTTLS under a certificate made for the test."""
 
+import asyncio
 import datetime as dt
 import ipaddress
 import ssl
@@ -63,6 +64,22 @@ class Certificate:
         return context
 
 
+class _TidyController(Controller):  # type: ignore[misc]  # aiosmtpd has no types
+    """Closes its connections before its loop ends: aiosmtpd leaves them to the garbage collector."""
+
+    def stop(self, no_assert: bool = False) -> None:  # noqa: FBT001, FBT002  (aiosmtpd's signature)
+        asyncio.run_coroutine_threadsafe(self._close_all(), self.loop).result(5)
+        super().stop(no_assert=no_assert)
+
+    async def _close_all(self) -> None:
+        # The loop's own list: a connection whose TLS handshake failed never became a session.
+        for transport in list(self.loop._transports.values()):
+            transport.abort()
+        # abort() closes the socket in the loop's next round; what is under TLS takes one more.
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+
 class MailServer:
     """Accepts everything until told otherwise; the port stays the same when it goes away and comes back.
 
@@ -74,6 +91,7 @@ class MailServer:
         self, *, tls: str | None = None, certificate: Certificate | None = None, has_login: bool = False
     ) -> None:
         self.port = free_port()
+        self.url = f"smtp://127.0.0.1:{self.port}"
         self.answers: dict[str, str] = {}
         self.is_hanging_up = False
         self.raw: list[bytes] = []
@@ -130,7 +148,7 @@ class MailServer:
 
     def start(self) -> None:
         """Listen (again)."""
-        self._controller = Controller(self, hostname="127.0.0.1", port=self.port, **self._options)
+        self._controller = _TidyController(self, hostname="127.0.0.1", port=self.port, **self._options)
         self._controller.start()
 
     def stop(self) -> None:
