@@ -33,7 +33,8 @@ class Notification:
     """One change of one entity of ours.
 
     ``attributes`` are what the notification carried: of a create all notified ones that are set, of an update those
-    that changed, of a partial update perhaps none (then ``qualified_name`` is None too: look up by ``guid``).
+    that its request carried, changed or not, as long as anything changed; of a partial update perhaps none (then
+    ``qualified_name`` is None too: look up by ``guid``).
     ``at`` is Atlas' time of the change in milliseconds; it isn't monotone in the topic's order.
     """
 

@@ -47,8 +47,8 @@ _OPERATORS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
 class Change:
     """What the store tells of one changed entity, as Atlas' notification does.
 
-    ``attributes`` holds the notified attributes that the request carried and that changed (of a create: all notified
-    ones that are set); there are no old values. ``qualified_name`` is None after a partial update.
+    ``attributes`` holds the notified attributes that the request carried, whether or not they changed (of a create: all
+    notified ones that are set); there are no old values. ``qualified_name`` is None after a partial update.
     """
 
     operation: Operation
@@ -189,7 +189,7 @@ class MemoryEntityStore:
         if changed:
             record.attributes.update(changed)
             record.updated_at, record.updated_by = now, self._user
-            told = {name: value for name, value in changed.items() if name in NOTIFIED}
+            told = {name: value for name, value in given.items() if name in NOTIFIED}
             changes.append(Change(Operation.UPDATE, write.type_name, record.guid, write.qualified_name, told, now))
         return record.guid
 

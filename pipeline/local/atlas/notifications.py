@@ -29,7 +29,7 @@ def created(
 
 
 def updated(type_name: str, guid: str, told: Mapping[str, Any], at: int) -> bytes:
-    """``told``: the notified attributes that changed, with qualifiedName and name unless the update was partial."""
+    """``told``: the notified attributes that the request carried, whether or not they changed."""
     return _message(b"ENTITY_UPDATE", _entity(type_name, guid, told), at)
 
 

@@ -98,7 +98,7 @@ class Writes:
                 guid = self._create(given)
             else:
                 guid = row.guid
-                self._update(row, given, is_partial=False)
+                self._update(row, given)
             if given.guid and given.guid != guid:
                 guids[given.guid] = guid
         return self._finish()
@@ -106,7 +106,7 @@ class Writes:
     def change(self, row: Row, given: Given) -> Mutation:
         """A partial update of one entity."""
         self.mutation.guids, self.mutation.is_partial = {}, True
-        self._update(row, given, is_partial=True)
+        self._update(row, given)
         return self._finish()
 
     def delete(self, rows: Iterable[Row]) -> Mutation:
@@ -163,7 +163,7 @@ class Writes:
         self.mutation.created[guid] = records.header(kind.name, guid, "ACTIVE", _shown(attributes), None)
         return guid
 
-    def _update(self, row: Row, given: Given, *, is_partial: bool) -> None:
+    def _update(self, row: Row, given: Given) -> None:
         kind, before = given.kind, orjson.loads(row.attributes)
         changed = {name: value for name, value in given.attributes.items() if before.get(name) != value}
         self.caller.may_update(kind.name, before, changed.keys())
@@ -177,9 +177,8 @@ class Writes:
         connection.execute(_UPDATE, (name, version, self.caller.name, self.at, orjson.dumps(after).decode(), row.id))
         index.update(connection, kind, row.id, changed)
         self._note(row.id, version, "ENTITY_UPDATE", f"Updated: {_summary(kind.name, row.guid, changed)}")
-        told = {name: value for name, value in changed.items() if kind.attributes[name].is_told}
-        if not is_partial:
-            told = _shown(after) | told
+        # As Atlas: all that the request carried, once anything has changed.
+        told = {name: value for name, value in given.attributes.items() if kind.attributes[name].is_told}
         self._told.append(notifications.updated(kind.name, row.guid, told, self.at))
         if row.guid not in self.mutation.created:
             shown = records.header(kind.name, row.guid, "ACTIVE", _shown(after), row.classifications)

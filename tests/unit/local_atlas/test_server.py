@@ -89,7 +89,7 @@ def test_events_carry_what_atlas_tells(tmp_path: Path) -> None:
         names = {"qualifiedName": "r", "name": "r"}
         assert told == [
             ("ENTITY_CREATE", {**names, "workflowRunConfig": "{}", "description": "d"}),
-            ("ENTITY_UPDATE", {**names, "workflowRunStatus": "PENDING"}),
+            ("ENTITY_UPDATE", {**names, "workflowRunConfig": "{}", "workflowRunStatus": "PENDING"}),
             ("ENTITY_UPDATE", names),
             ("ENTITY_UPDATE", {types.RUN_WAKE_AT: 5}),
             ("ENTITY_UPDATE", {}),
