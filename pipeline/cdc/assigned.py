@@ -90,6 +90,11 @@ class AssignedReader:
         """See :class:`~pipeline.cdc.consumer.EventReader`."""
         return await self._running().take(limit, timeout_s)
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether its thread runs: started, not closed, not failed. Says nothing about the broker."""
+        return self._thread.is_alive()
+
     def done(self, positions: Iterable[Position]) -> None:
         """See :class:`~pipeline.cdc.consumer.EventReader`; counted for :meth:`pending`."""
         with self._lock:
@@ -243,6 +248,11 @@ class TopicFollower:
     async def started(self) -> None:
         """Wait until the follower is at the end of the topic."""
         await self._reader.started()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its thread runs: started, not closed, not failed."""
+        return self._reader.is_alive
 
     async def notifications(self) -> AsyncIterator[Notification]:
         """Every notification of our types, for ever; garbage is the pipeline's business and is passed over here."""

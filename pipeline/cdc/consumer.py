@@ -136,6 +136,11 @@ class GroupReader:
         """See :class:`EventReader`."""
         return await self._running().take(limit, timeout_s)
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether its thread runs: started, not closed, not failed. Says nothing about the broker."""
+        return self._thread.is_alive()
+
     def done(self, positions: Iterable[Position]) -> None:
         """See :class:`EventReader`."""
         with self._lock:

@@ -72,6 +72,11 @@ class LocalBroker:
         """The broker's process id while it runs."""
         return None if self._child is None else self._child.pid
 
+    @property
+    def is_up(self) -> bool:
+        """Whether the broker runs and takes messages now; False too while it is being started anew."""
+        return self._child is not None and self._child.returncode is None and self._is_ready.is_set()
+
     def on_restart(self, call: Callable[[], None]) -> None:
         """``call`` is called each time the broker has lost everything and takes messages again."""
         self._restarts.append(call)

@@ -103,6 +103,7 @@ class Database:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._on_commit: list[Callable[[Sequence[tuple[int, bytes]]], None]] = []
         self._is_closed = False
+        self._has_failed = False
         self._local = threading.local()
         self._read_connections: list[sqlite3.Connection] = []
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -115,6 +116,11 @@ class Database:
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="atlas-reader")
         self._writer = threading.Thread(target=self._write_all, name="atlas-writer", daemon=True)
         self._writer.start()
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether the writer runs and its last attempt wasn't refused by the disk; the next write may say otherwise."""
+        return self._writer.is_alive() and not self._has_failed
 
     def on_commit(self, call: Callable[[Sequence[tuple[int, bytes]]], None]) -> None:
         """``call`` gets the events of each commit, on the event loop, before the writers' answers go out."""
@@ -210,7 +216,9 @@ class Database:
                 self._write_one(job, events, is_alone=len(group) == 1)
             if connection.in_transaction:
                 connection.execute("COMMIT")
+            self._has_failed = any(isinstance(job.error, DatabaseError) for job in group)
         except sqlite3.Error as error:
+            self._has_failed = True
             _LOG.error("a write of the embedded Atlas failed: %s", error)
             if connection.in_transaction:
                 connection.execute("ROLLBACK")

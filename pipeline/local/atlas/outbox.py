@@ -27,6 +27,8 @@ ACK_WAIT_S: Final = 0.1
 ACKS_MAX: Final = 500
 RETRY_MIN_S: Final = 0.05
 RETRY_MAX_S: Final = 2.0
+STILL_MAX_S: Final = 60.0
+"""Nothing was sent for that long although something waits: whoever runs this should look at the broker."""
 _PAGE: Final = 500
 _LOG: Final = logging.getLogger(__name__)
 
@@ -60,7 +62,9 @@ class Outbox:
         self._fresh_bytes = 0
         self._taken = 0
         self._is_behind = True
+        self._in_hand = 0
         self._generation = 0
+        self._moved_s = clock.monotonic_s()
         self._has_failed = False
         # What was sent: a row may have been sent more than once.
         self._rows: dict[Position, int] = {}
@@ -78,6 +82,18 @@ class Outbox:
     def pending(self) -> int:
         """Events that aren't acked, sent or not."""
         return self._pending
+
+    @property
+    def waits_s(self) -> float:
+        """For how many seconds the oldest event that waits to be sent has been that; 0 when none waits. A long backlog
+        that is being sent keeps this small.
+        """
+        return self._clock.monotonic_s() - self._moved_s if self._has_unsent() else 0.0
+
+    @property
+    def is_moving(self) -> bool:
+        """False when the oldest event that isn't sent has waited for its turn for more than :data:`STILL_MAX_S`."""
+        return self.waits_s <= STILL_MAX_S
 
     def ack(self, positions: Iterable[Position]) -> None:
         """These are done for good; unknown ones and repeats are no error. They leave the disk within a moment."""
@@ -122,6 +138,8 @@ class Outbox:
                     del self._done[row]
 
     def _committed(self, events: Sequence[tuple[int, bytes]]) -> None:
+        if not self._has_unsent():
+            self._moved_s = self._clock.monotonic_s()
         self._pending += len(events)
         self._last_committed = events[-1][0]
         if not self._is_behind:
@@ -138,6 +156,8 @@ class Outbox:
 
     def _go_back(self, row: int) -> None:
         """Everything after ``row`` is read from the disk and sent (again)."""
+        if not self._has_unsent():
+            self._moved_s = self._clock.monotonic_s()
         self._drop_fresh()
         self._taken = row
         self._generation += 1
@@ -156,14 +176,22 @@ class Outbox:
             elif not self._in_flight:
                 wait_s = RETRY_MIN_S
             generation = self._generation
-            for row, payload in await self._next():
+            events = await self._next()
+            self._in_hand = len(events)
+            for row, payload in events:
                 await self._room()
                 if generation != self._generation:
                     break
                 self._taken = row
+                self._in_hand -= 1
                 task = asyncio.create_task(self._send(producer, row, payload))
                 self._in_flight.add(task)
                 task.add_done_callback(self._landed)
+            self._in_hand = 0
+
+    def _has_unsent(self) -> bool:
+        is_anywhere = self._is_behind or self._fresh or self._in_hand or self._in_flight
+        return self._pending > 0 and bool(is_anywhere)
 
     async def _next(self) -> Sequence[tuple[int, bytes]]:
         if not self._is_behind:
@@ -218,6 +246,7 @@ class Outbox:
             self._has_failed = True
             self._go_back(min(row - 1, self._taken))
         else:
+            self._moved_s = self._clock.monotonic_s()
             if row not in self._done:
                 self._rows[position] = row
                 self._places.setdefault(row, []).append(position)
