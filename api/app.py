@@ -82,8 +82,6 @@ def _path(path: str, routes: Sequence[Route], services: Services) -> Path:
 
 
 async def _serve(route: Route, services: Services, request: Request) -> Response:
-    if route.method != "GET":
-        _refuse_foreign_pages(request)
     caller = await services.authenticator.caller(request)
     if route.role is not None:
         require_role(caller, route.role)
@@ -92,12 +90,6 @@ async def _serve(route: Route, services: Services, request: Request) -> Response
     if route.body is not None and not route.is_raw:
         body = parse(route.body, await read_json(request))
     return await route.handler(Call(services, caller, request, body, query))
-
-
-def _refuse_foreign_pages(request: Request) -> None:
-    """A page of somebody else's must not act with the password that the browser remembers for us."""
-    if request.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
-        raise ApiError("forbidden", "A page of another site may not do this in your name.")
 
 
 def _guarded(endpoint: Endpoint, route: str, *, is_long: bool = False) -> Endpoint:

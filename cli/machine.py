@@ -13,8 +13,7 @@ from typing import Any, Final
 
 import httpx
 from prometheus_client import REGISTRY
-from starlette.applications import Starlette
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from api.app import build_api
 from api.auth import Authenticator
@@ -23,6 +22,7 @@ from api.hub import Hub
 from api.services import Services
 from cli.adapters import AtlasAudit, KeptMails
 from cli.data_folder import DataFolder
+from cli.front import front
 from cli.manifests import RUNNERS, manifest_of
 from cli.topic import EmbeddedTopic, KafkaTopic, Topic
 from cli.vertices import Parts, servers
@@ -46,7 +46,6 @@ from pipeline.store.atlas import AtlasEntityStore
 from pipeline.store.atlas_http import AtlasAccess
 from pipeline.topology.values import Values
 
-ATLAS_PATHS: Final = ("/api/atlas", "/api/meta")
 INSIDE: Final = "http://127.0.0.1"
 """Never connected to: requests of our own go to the app in this process (pyatlan wants an address it believes)."""
 SOCKET_FOLDER_CHARS_MAX: Final = 60
@@ -134,7 +133,7 @@ class Machine:
             new_id=_new_id,
             mails=self._kept(mail),
         )
-        return _mounted(build_api(services), atlas)
+        return front(build_api(services), atlas)
 
     async def parts(self) -> dict[str, bool]:
         """Which parts are ready, by name."""
@@ -220,16 +219,6 @@ class Machine:
             await asyncio.gather(task, return_exceptions=True)
 
         self._stack.push_async_callback(end)
-
-
-def _mounted(api: Starlette, atlas: Starlette) -> ASGIApp:
-    """Both on one port, by path."""
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        is_atlas = scope["type"] == "http" and scope["path"].startswith(ATLAS_PATHS)
-        await (atlas if is_atlas else api)(scope, receive, send)
-
-    return app
 
 
 def _socket_folder(data: Path) -> Path:

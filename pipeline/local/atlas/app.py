@@ -209,9 +209,9 @@ class _Endpoint:
         try:
             response = await self._answer(request)
         except AtlasError as error:
-            response = _refusal(error)
+            response = refusal(error)
         except DatabaseError as error:
-            response = _refusal(AtlasError(Code.UNAVAILABLE, str(error)))
+            response = refusal(AtlasError(Code.UNAVAILABLE, str(error)))
         except Exception:  # noqa: BLE001  (the server's edge: what went wrong is logged, and nothing of it leaks)
             _LOG.exception("a request to the embedded Atlas failed")
             body = {"errorCode": "ATLAS-500-00-001", "errorMessage": "Internal server error"}
@@ -292,7 +292,8 @@ def _not_here(request: Request) -> AtlasError:
     return AtlasError(Code.NOT_HERE, f"The embedded Atlas doesn't answer {request.method} here; a real one may.")
 
 
-def _refusal(error: AtlasError) -> Response:
+def refusal(error: AtlasError) -> Response:
+    """The answer, in Atlas' form."""
     response = _json(error.body(), error.status)
     if error.code is Code.UNAUTHENTICATED:
         response.headers["WWW-Authenticate"] = 'Basic realm="Blockline", charset="UTF-8"'

@@ -130,18 +130,6 @@ def test_a_body_without_a_length_is_capped_too() -> None:
     play(story)
 
 
-def test_a_foreign_page_cant_act_in_somebodys_name() -> None:
-    async def story(world: World) -> None:
-        async with each(world, "otto") as [otto]:
-            for site, status in (("cross-site", 403), ("same-site", 403), ("same-origin", 201)):
-                body = {"name": site, "spec": spec()}
-                answer = await otto.post("/workflows", json=body, headers={"Sec-Fetch-Site": site})
-                assert answer.status_code == status
-            assert (await otto.get("/workflows", headers={"Sec-Fetch-Site": "cross-site"})).status_code == 200
-
-    play(story)
-
-
 def test_an_unknown_key_names_the_nearest() -> None:
     async def story(world: World) -> None:
         async with each(world, "otto") as [otto]:
