@@ -162,6 +162,7 @@ class Outbox:
         self._taken = row
         self._generation += 1
         self._work.set()
+        self._space.set()  # whoever waits for acks in vain has to begin again as well
 
     async def _send_all(self, producer: EventProducer) -> None:
         wait_s = RETRY_MIN_S
@@ -243,8 +244,10 @@ class Outbox:
             position = await producer.send(payload)
         except BrokerUnavailableError as error:
             _LOG.warning("an event wasn't sent and will be again: %s", error)
-            self._has_failed = True
-            self._go_back(min(row - 1, self._taken))
+            self._send_again(row)
+        except Exception:  # noqa: BLE001  (logged; whatever went wrong, no event may be forgotten)
+            _LOG.exception("an event wasn't sent and will be again")
+            self._send_again(row)
         else:
             self._moved_s = self._clock.monotonic_s()
             if row not in self._done:
@@ -254,6 +257,10 @@ class Outbox:
                 if position in self._early:
                     del self._early[position]
                     self._finish(row)
+
+    def _send_again(self, row: int) -> None:
+        self._has_failed = True
+        self._go_back(min(row - 1, self._taken))
 
     async def _delete_acked(self) -> None:
         while True:

@@ -27,12 +27,16 @@ class Topic:
         self.places: list[Position] = []
         self.is_away = False
         self.refuses_once: set[bytes] = set()
+        self.fails_once: set[bytes] = set()
         self.is_silent = False
         self.asked = 0
 
     async def send(self, payload: bytes) -> Position:
         self.asked += 1
         place = Position("topic", 0, len(self.messages))
+        if payload in self.fails_once:
+            self.fails_once.discard(payload)
+            raise ValueError("nobody thought of this")
         is_refused = self.is_away or payload in self.refuses_once
         self.refuses_once.discard(payload)
         if not is_refused:
@@ -172,6 +176,82 @@ def test_after_one_refusal_the_order_starts_again_from_there(tmp_path: Path) -> 
         assert await on_disk(database) == []
 
     tell(tmp_path, story)
+
+
+def test_no_failure_makes_it_forget_an_event(tmp_path: Path) -> None:
+    async def story(database: Database, outbox: Outbox) -> None:
+        topic = Topic()
+        topic.fails_once = {b"1"}
+        async with relaying(outbox, topic):
+            for n in range(4):
+                await database.write(row(str(n)))
+            await until(lambda: topic.messages[-3:] == [b"1", b"2", b"3"])
+            await until(lambda: not outbox._in_flight)
+            outbox.ack(topic.places)
+            assert outbox.pending() == 0
+
+    tell(tmp_path, story)
+
+
+def test_a_broker_that_forgets_while_acks_are_waited_for_gets_it_all_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "AHEAD_MAX", 3)
+
+    async def story(database: Database, outbox: Outbox) -> None:
+        topic = Topic()
+        async with relaying(outbox, topic):
+            for n in range(5):
+                await database.write(row(str(n)))
+            await until(lambda: len(outbox._rows) == 3)
+            topic.messages, topic.places = [], [Position("gone", 0, n) for n in range(3)]
+            outbox.resend()
+            await until(lambda: topic.messages[:3] == [b"0", b"1", b"2"])
+
+    tell(tmp_path, story)
+
+
+class SlowClock:
+    """The real one, some time later."""
+
+    def __init__(self) -> None:
+        self.later_s = 0.0
+        self._real = SystemClock()
+
+    def now_ms(self) -> int:
+        return self._real.now_ms()
+
+    def monotonic_s(self) -> float:
+        return self._real.monotonic_s() + self.later_s
+
+    async def sleep(self, seconds: float) -> None:
+        await self._real.sleep(seconds)
+
+
+def test_it_says_when_it_stands_still(tmp_path: Path) -> None:
+    async def run() -> None:
+        database, clock, topic = Database(tmp_path / "atlas.sqlite3"), SlowClock(), Topic()
+        try:
+            outbox = Outbox(database, clock)
+            async with relaying(outbox, topic):
+                clock.later_s += 2 * module.STILL_MAX_S
+                assert outbox.is_moving, "nothing is to be sent"
+                topic.is_away = True
+                await database.write(row("a"))
+                assert outbox.is_moving, "it has only just come"
+                clock.later_s += 2 * module.STILL_MAX_S
+                assert not outbox.is_moving
+                topic.is_away = False
+                await until(lambda: len(outbox._rows) == 1)
+                await until(lambda: not outbox._in_flight)
+                assert outbox.is_moving
+                clock.later_s += 2 * module.STILL_MAX_S
+                await until(lambda: outbox.is_moving)
+                assert outbox.pending() == 1, "sent and not acked is somebody else's delay"
+        finally:
+            await database.close()
+
+    asyncio.run(run())
 
 
 def test_a_broker_that_has_forgotten_gets_it_all_again(tmp_path: Path) -> None:
