@@ -64,13 +64,19 @@ class CdcSource(Sourcer):  # type: ignore[misc]  # pynumaflow carries no types
         if repeats:
             return
         dropped: list[Position] = []
+        fresh: list[Message] = []
         for received in await self._reader.read(datum.num_records, datum.timeout_in_ms / 1000):
             payload = self._payload(received)
             if payload is None:
                 dropped.append(received.position)
             else:
-                await output.put(self._give(received, payload))
-        await self._finish(dropped)
+                fresh.append(self._give(received, payload))
+        # All of them are on the books before the first is put: whoever dies at a put is given them again.
+        try:
+            for message in fresh:
+                await output.put(message)
+        finally:
+            await self._finish(dropped)
 
     async def ack_handler(self, ack_request: AckRequest) -> None:
         """These arrived everywhere; unknown ones and repeats are no error."""

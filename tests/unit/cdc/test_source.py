@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from pynumaflow.shared.asynciter import NonBlockingIterator
 from pynumaflow.sourcer import AckRequest, Message, NackRequest, Offset, ReadRequest
 
@@ -121,6 +122,24 @@ def test_a_new_server_is_given_what_is_not_acked() -> None:
         await source.ack_handler(AckRequest([second.offset, Offset(b"T:0:2", 0), Offset(b"nonsense", 0)]))
         assert await give(source) == []
         assert reader.finished == [0, 1, 2]
+
+    asyncio.run(scenario())
+
+
+def test_a_server_that_dies_in_a_read_costs_no_message() -> None:
+    class Dying(NonBlockingIterator):  # type: ignore[misc]  # pynumaflow carries no types
+        async def put(self, item: Any) -> None:
+            raise asyncio.CancelledError
+
+    async def scenario() -> None:
+        reader = ListReader(RUN, FOREIGN, RUN, FOREIGN, RUN)
+        source = CdcSource(reader, SystemClock())
+        with pytest.raises(asyncio.CancelledError):
+            await source.read_handler(ReadRequest(10, 10), Dying())
+        assert reader.finished == [1, 3]
+        source.give_again()
+        assert [message.offset.offset for message in await give(source)] == [b"T:0:0", b"T:0:2", b"T:0:4"]
+        assert await give(source) == []
 
     asyncio.run(scenario())
 
