@@ -8,12 +8,16 @@ from typing import Any, Final
 from pydantic import Field
 
 from api.bodies import Body
-from api.problems import invalid
+from api.problems import ApiError, invalid
 from pipeline.core.errors import Problem
 from pipeline.messages.canonical import MalformedError, decode, encode
 
 LIMIT: Final = 25
 LIMIT_MAX: Final = 200
+NUMBER_MAX: Final = 2**53 - 1
+"""Of the numbers in a cursor: instants in ms."""
+OFFSET_MAX: Final = 2**31 - 1
+"""What every store takes."""
 
 
 class Page(Body):
@@ -41,7 +45,9 @@ def position_of(cursor: str | None, **kinds: type) -> dict[str, Any] | None:
     except (binascii.Error, ValueError, MalformedError):
         value = None
     if not isinstance(value, dict) or {name: type(inner) for name, inner in value.items()} != kinds:
-        raise invalid([Problem("/cursor", "Request.Invalid", "This cursor isn't one that a list has given.")])
+        raise _not_ours()
+    if not all(0 <= inner <= NUMBER_MAX for inner in value.values() if isinstance(inner, int)):
+        raise _not_ours()
     return value
 
 
@@ -49,9 +55,13 @@ def offset_of(cursor: str | None) -> int:
     """The offset in a cursor of a list that is paged by offset."""
     position = position_of(cursor, offset=int)
     offset: int = 0 if position is None else position["offset"]
-    if offset < 0:
-        raise invalid([Problem("/cursor", "Request.Invalid", "This cursor isn't one that a list has given.")])
+    if offset > OFFSET_MAX:
+        raise _not_ours()
     return offset
+
+
+def _not_ours() -> ApiError:
+    return invalid([Problem("/cursor", "Request.Invalid", "This cursor isn't one that a list has given.")])
 
 
 def paged(found: list[Any], limit: int, offset: int) -> tuple[list[Any], str | None]:

@@ -27,6 +27,7 @@ from pipeline.local.atlas.users import ENGINE_NAME, UserStore
 BODY_BYTES_MAX: Final = 64 * 1024 * 1024
 CREDENTIALS_CHARS_MAX: Final = 4_096
 AUDIT_DEFAULT: Final = 100
+COUNT_DIGITS_MAX: Final = 10
 VERSION: Final = {"Version": "2.1.0", "Name": "blockline-embedded-atlas", "Description": "Embedded in Blockline"}
 _LOG: Final = logging.getLogger(__name__)
 _NAME: Final = "attr:qualifiedName"
@@ -170,7 +171,7 @@ async def _search(asked: Asked) -> Any:
 
 async def _audit(asked: Asked) -> Any:
     given = asked.request.query_params.get("count", str(AUDIT_DEFAULT))
-    if not given.isdecimal():
+    if not given.isdecimal() or len(given) > COUNT_DIGITS_MAX:
         raise AtlasError(Code.INVALID_PARAMETERS, "invalid parameters: count is a number")
     return await asked.service.audit(asked.path("guid"), int(given))
 

@@ -14,6 +14,8 @@ from pipeline.local.atlas.type_registry import EntityType, TypeRegistry
 
 LIMIT_MAX: Final = 10_000
 LIMIT_DEFAULT: Final = 100
+NUMBER_MAX: Final = 2**63 - 1
+"""SQLite's; of limits and offsets."""
 DEPTH_MAX: Final = 8
 CRITERIA_MAX: Final = 200
 _HERE: Final = frozenset(
@@ -181,11 +183,18 @@ def _column(kind: EntityType, name: str) -> str:
 def _value(kind: EntityType, name: str, value: Any) -> Any:
     try:
         if name in SYSTEM:
-            return int(value) if name in _SYSTEM_NUMBERS else str(value)
+            return _instant(value) if name in _SYSTEM_NUMBERS else str(value)
         checked = kind.attributes[name].check(value)
     except (TypeError, ValueError, OverflowError):
         raise _bad(f"{value!r} isn't a value of {name}") from None
     return checked if isinstance(checked, str | int | float) else str(checked)
+
+
+def _instant(value: Any) -> int:
+    instant = int(value)
+    if abs(instant) > NUMBER_MAX:
+        raise OverflowError
+    return instant
 
 
 def _strings(body: Mapping[str, Any], name: str) -> list[str]:
@@ -201,6 +210,8 @@ def _number(body: Mapping[str, Any], name: str) -> int:
         raise _bad(f"{name} is a number")
     if value < 0:
         raise AtlasError(Code.BAD_REQUEST, "Limit/offset should be non-negative")
+    if value > NUMBER_MAX:
+        raise _bad(f"{name} is at most {NUMBER_MAX}")
     return value
 
 

@@ -130,6 +130,27 @@ def test_a_body_without_a_length_is_capped_too() -> None:
     play(story)
 
 
+@pytest.mark.parametrize("path", ["/workflows", "/tasks", "/dead-letters", "/users"])
+@pytest.mark.parametrize("offset", [-1, 2**31, 2**63, 10**30])
+def test_an_offset_that_no_list_gives_is_refused(path: str, offset: int) -> None:
+    async def story(world: World) -> None:
+        async with each(world, "ada") as [ada]:
+            text = base64.urlsafe_b64encode(f'{{"offset":{offset}}}'.encode()).decode()
+            check_problem(await ada.get(path, params={"cursor": text}), 400)
+
+    play(story)
+
+
+@pytest.mark.parametrize("at", [-1, 2**53, 2**63, 10**30])
+def test_an_instant_that_no_list_gives_is_refused(at: int) -> None:
+    async def story(world: World) -> None:
+        async with each(world, "ada") as [ada]:
+            text = base64.urlsafe_b64encode(f'{{"at":{at},"guid":"g"}}'.encode()).decode()
+            check_problem(await ada.get("/runs", params={"cursor": text}), 400)
+
+    play(story)
+
+
 def test_an_unknown_key_names_the_nearest() -> None:
     async def story(world: World) -> None:
         async with each(world, "otto") as [otto]:

@@ -111,6 +111,10 @@ def test_a_search_for_indexed_attributes_touches_no_document() -> None:
         (body(types.RUN, (types.RUN_STATUS, "like", "a*")), 501),
         ({"typeName": types.RUN, "entityFilters": {"condition": "XOR", "criterion": [{}]}}, 400),
         ({"typeName": types.RUN, "entityFilters": [1]}, 400),
+        ({"typeName": types.RUN, "offset": 2**63}, 400),
+        ({"typeName": types.RUN, "limit": -(2**63)}, 400),
+        (body(types.RUN, ("__timestamp", "gt", str(10**19))), 400),
+        (body(types.RUN, (types.RUN_WAKE_AT, "gt", 10**19)), 400),
     ],
 )
 def test_what_cannot_be_searched_is_refused(asked: Any, status: int) -> None:

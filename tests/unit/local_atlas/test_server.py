@@ -296,3 +296,11 @@ def test_who_guesses_is_slowed_down(tmp_path: Path) -> None:
         assert response.status_code == 200
 
     tell(tmp_path, story)
+
+
+@pytest.mark.parametrize("count", ["-1", "x", "9" * 11, "9" * 5_000])
+def test_an_audit_counts_in_numbers(tmp_path: Path, count: str) -> None:
+    async def story(server: Server) -> None:
+        await server.call("admin", "GET", f"/api/atlas/v2/entity/g/audit?count={count}", status=400)
+
+    tell(tmp_path, story)
