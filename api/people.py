@@ -67,7 +67,6 @@ async def new_token(call: Call) -> Response:
     """A personal token, shown this once."""
     body: TokenBody = call.body
     token = await call.services.users.new_token(call.caller.name, body.name)
-    call.services.authenticator.forget()
     return reply({"name": body.name, "token": token}, 201, {"Cache-Control": "no-store"})
 
 
@@ -75,7 +74,6 @@ async def remove_token(call: Call) -> Response:
     """A token that nobody may use any more."""
     if not await call.services.users.remove_token(call.caller.name, call.path("name")):
         raise not_found("token")
-    call.services.authenticator.forget()
     return empty()
 
 
@@ -101,7 +99,6 @@ async def create(call: Call) -> Response:
         roles = body.roles if body.roles is not None else [Role.REQUESTER]
         person = Person(body.name, body.email, tuple(body.groups or ()), tuple(roles))
         await call.services.users.put(person, body.password)
-    call.services.authenticator.forget()
     return reply(_view(person), 201, {"Location": f"/api/v1/users/{person.name}"})
 
 
@@ -126,7 +123,6 @@ async def change(call: Call) -> Response:
         if has_role(person, Role.ADMIN) and not has_role(changed, Role.ADMIN):
             await _require_another_admin(call, person)
         await call.services.users.put(changed, body.password)
-    call.services.authenticator.forget()
     return reply(_view(changed))
 
 
@@ -137,7 +133,6 @@ async def remove(call: Call) -> Response:
         if has_role(person, Role.ADMIN):
             await _require_another_admin(call, person)
         await call.services.users.remove(person.name)
-    call.services.authenticator.forget()
     return empty()
 
 

@@ -40,14 +40,6 @@ class Catalog(Protocol):
 class Users(Protocol):
     """The users of the embedded profile. Names are unique; passwords never come back out."""
 
-    async def by_password(self, name: str, password: str) -> Person | None:
-        """The person, if that is their password; slow on purpose, and never on the event loop's thread."""
-        ...
-
-    async def by_token(self, token: str) -> Person | None:
-        """The person whose personal token that is."""
-        ...
-
     async def listed(self) -> Sequence[Person]:
         """All of them, by name."""
         ...

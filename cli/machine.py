@@ -34,6 +34,7 @@ from pipeline.directory.embedded import EmbeddedDirectory
 from pipeline.expressions.cel import CelEvaluator
 from pipeline.local.atlas.build import build_atlas
 from pipeline.local.atlas.database import Database
+from pipeline.local.atlas.guard import Guard
 from pipeline.local.atlas.outbox import Outbox
 from pipeline.local.atlas.users import UserStore
 from pipeline.local.plane.metrics import PlaneCollector
@@ -86,8 +87,8 @@ class Machine:
         self._stack.push_async_callback(database.close)
         users = await UserStore.open(database)
         self.told_passwords = await users.ensure_defaults(self._settings.admin_password)
-        token = secrets.token_urlsafe(_TOKEN_BYTES)
-        atlas = await build_atlas(database, users, token, self._clock)
+        token, guard = secrets.token_urlsafe(_TOKEN_BYTES), Guard(users, self._clock)
+        atlas = await build_atlas(database, users, token, self._clock, guard)
         access, transport = AtlasAccess.bearer(INSIDE, token), httpx.ASGITransport(atlas)
         store = AtlasEntityStore(access, transport)
         self._stack.push_async_callback(store.aclose)
@@ -125,7 +126,7 @@ class Machine:
             catalog=InstalledCatalog(registry, evaluator),
             users=users,
             directory=directory,
-            authenticator=Authenticator(users, self._clock, secrets.token_bytes(_TOKEN_BYTES)),
+            authenticator=Authenticator(guard),
             hub=self.hub,
             clock=self._clock,
             audit=audit,

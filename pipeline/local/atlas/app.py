@@ -14,15 +14,14 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pipeline.core.clock import Clock
 from pipeline.directory.port import Person
 from pipeline.local.atlas import typedefs
 from pipeline.local.atlas.database import DatabaseError
 from pipeline.local.atlas.errors import AtlasError, Code
-from pipeline.local.atlas.guard import Guard
+from pipeline.local.atlas.guard import Guard, TooManyGuessesError
 from pipeline.local.atlas.rights import Caller
 from pipeline.local.atlas.service import AtlasService
-from pipeline.local.atlas.users import ENGINE_NAME, UserStore
+from pipeline.local.atlas.users import ENGINE_NAME
 
 BODY_BYTES_MAX: Final = 64 * 1024 * 1024
 CREDENTIALS_CHARS_MAX: Final = 4_096
@@ -196,12 +195,9 @@ _ROUTES: Final[tuple[tuple[str, dict[str, Handler]], ...]] = (
 class _Endpoint:
     """One path: knows the caller, calls the handler of the method, answers in Atlas' form."""
 
-    def __init__(
-        self, handlers: dict[str, Handler], service: AtlasService, users: UserStore, guard: Guard, token: str
-    ) -> None:
+    def __init__(self, handlers: dict[str, Handler], service: AtlasService, guard: Guard, token: str) -> None:
         self._handlers = handlers
         self._service = service
-        self._users = users
         self._guard = guard
         self._token = token.encode()
 
@@ -233,7 +229,7 @@ class _Endpoint:
             if scheme.lower() == "bearer":
                 if hmac.compare_digest(credentials.encode("utf-8", "surrogateescape"), self._token):
                     return Caller(ENGINE_NAME, is_author=True, is_admin=True)
-                person = await self._users.by_token(credentials)
+                person = await self._guard.by_token(credentials)
             elif scheme.lower() == "basic":
                 person = await self._by_password(request, *_basic(credentials))
         if person is None:
@@ -242,11 +238,10 @@ class _Endpoint:
 
     async def _by_password(self, request: Request, name: str, password: str) -> Person | None:
         address = request.client.host if request.client else ""
-        self._guard.check(name, address)
-        person = await self._users.by_password(name, password)
-        if person is None:
-            self._guard.failed(name, address)
-        return person
+        try:
+            return await self._guard.by_password(name, password, address)
+        except TooManyGuessesError as error:
+            raise AtlasError(Code.TOO_MANY, str(error)) from None
 
 
 class _Slashes:
@@ -261,12 +256,11 @@ class _Slashes:
         await self._app(scope, receive, send)
 
 
-def build_app(service: AtlasService, users: UserStore, engine_token: str, clock: Clock) -> Starlette:
+def build_app(service: AtlasService, guard: Guard, engine_token: str) -> Starlette:
     """The ASGI app over a service that is loaded. ``engine_token``: the Bearer token of the engine's own account."""
-    guard = Guard(clock)
 
     def endpoint(handlers: dict[str, Handler]) -> _Endpoint:
-        return _Endpoint(handlers, service, users, guard, engine_token)
+        return _Endpoint(handlers, service, guard, engine_token)
 
     routes = [Route(path, endpoint(handlers), methods=None) for path, handlers in _ROUTES]
     version = Route("/api/atlas/admin/version", endpoint({"GET": _version}), methods=None)

@@ -5,14 +5,19 @@ from starlette.applications import Starlette
 from pipeline.core.clock import Clock
 from pipeline.local.atlas.app import build_app
 from pipeline.local.atlas.database import Database
+from pipeline.local.atlas.guard import Guard
 from pipeline.local.atlas.rights import Caller
 from pipeline.local.atlas.service import AtlasService
 from pipeline.local.atlas.users import ENGINE_NAME, UserStore
 from pipeline.store.typedefs import catalog_typedefs, engine_typedefs, missing_from
 
 
-async def build_atlas(database: Database, users: UserStore, engine_token: str, clock: Clock) -> Starlette:
+async def build_atlas(
+    database: Database, users: UserStore, engine_token: str, clock: Clock, guard: Guard | None = None
+) -> Starlette:
     """The app, with the engine's and the catalog's types registered. Answers below ``/api/atlas`` and ``/api/meta``.
+
+    ``guard``: the one of whatever else answers on the same port; without, one of its own.
 
     Raises:
         BlocklineError: the data holds a type of the engine in a form that doesn't fit.
@@ -26,4 +31,4 @@ async def build_atlas(database: Database, users: UserStore, engine_token: str, c
             await service.put_types(engine, change.new, is_new=True)
         if change.changed:
             await service.put_types(engine, change.changed, is_new=False)
-    return build_app(service, users, engine_token, clock)
+    return build_app(service, guard or Guard(users, clock), engine_token)

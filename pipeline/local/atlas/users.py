@@ -184,13 +184,20 @@ class UserStore:
             self._tokens = {digest: of for digest, of in self._tokens.items() if of[0] != name}
             self._remembered.clear()
 
+    def remembered(self, name: str, password: str) -> Person | None:
+        """The person, if that password was right lately and nobody has changed since."""
+        digest, user = self._digest(name, password), self._users.get(name)
+        if user is None or self._remembered.get(digest) != name:
+            return None
+        self._remembered.move_to_end(digest)
+        return user.person
+
     async def by_password(self, name: str, password: str) -> Person | None:
         """The person, if that is their password; slow for a wrong one and the first time, by a thread of its own."""
-        digest = self._digest(name, password)
-        user = self._users.get(name)
-        if user is not None and self._remembered.get(digest) == name:
-            self._remembered.move_to_end(digest)
-            return user.person
+        known = self.remembered(name, password)
+        if known is not None:
+            return known
+        digest, user = self._digest(name, password), self._users.get(name)
         if len(password) > PASSWORD_CHARS_MAX:
             return None
         async with self._verifying:

@@ -19,6 +19,7 @@ from pipeline.core.errors import Problem
 from pipeline.core.statuses import CommandStatus
 from pipeline.directory.port import Person
 from pipeline.expressions.cel import CelEvaluator
+from pipeline.local.atlas.guard import Guard
 from pipeline.messages.envelopes import EntityWrite
 from pipeline.messages.seal import Seal
 from pipeline.store import types
@@ -62,10 +63,16 @@ class FakeUsers:
         self.passwords: dict[str, str] = {}
         self.tokens: dict[str, tuple[str, str]] = {}
         self.asked = 0
+        self.right: set[tuple[str, str]] = set()
+
+    def remembered(self, name: str, password: str) -> Person | None:
+        return self.people[name] if (name, password) in self.right else None
 
     async def by_password(self, name: str, password: str) -> Person | None:
         self.asked += 1
         is_right = name in self.people and self.passwords.get(name, PASSWORD) == password
+        if is_right:
+            self.right.add((name, password))
         return self.people[name] if is_right else None
 
     async def by_token(self, token: str) -> Person | None:
@@ -79,6 +86,7 @@ class FakeUsers:
 
     async def put(self, person: Person, password: str | None) -> None:
         self.people[person.name] = person
+        self.right.clear()
         if password is not None:
             self.passwords[person.name] = password
 
@@ -169,7 +177,7 @@ class World:
             catalog=FakeCatalog(),
             users=self.users,
             directory=FakeDirectory(),
-            authenticator=Authenticator(self.users, self.clock, b"secret"),
+            authenticator=Authenticator(Guard(self.users, self.clock)),
             hub=self.hub,
             clock=self.clock,
             audit=self._audit,
