@@ -31,6 +31,8 @@ from pipeline.store.port import (
 
 GUIDS_A_REQUEST_MAX: Final = 50
 """They stand in the address: 50 are 2 KiB, and Jetty takes 8."""
+GUID_CHARS_MAX: Final = 200
+"""Atlas' own have 36; what is longer names nothing, and as a part of an address nobody would take it."""
 LIMIT_MAX: Final = 1000
 _OWN_TYPES: Final = frozenset({types.RUN, types.WORKFLOW, types.ITEM, types.COMMAND, types.DEAD_LETTER})
 _NO_SUCH_NAME: Final = frozenset({"ATLAS-404-00-009", "ATLAS-404-00-00A"})
@@ -83,7 +85,7 @@ class AtlasEntityStore:
 
     async def get(self, guids: Sequence[str]) -> dict[str, Entity]:
         """See :class:`~pipeline.store.port.EntityStore`."""
-        wanted = list(dict.fromkeys(guids))
+        wanted = [guid for guid in dict.fromkeys(guids) if 0 < len(guid) <= GUID_CHARS_MAX and guid.isprintable()]
         found: dict[str, Entity] = {}
         for start in range(0, len(wanted), GUIDS_A_REQUEST_MAX):
             for entity in await self._get_some(wanted[start : start + GUIDS_A_REQUEST_MAX]):

@@ -15,17 +15,20 @@ from pipeline.messages.envelopes import DeadLetter, Result, Tick, parse_shard_in
 from pipeline.messages.seal import Seal
 from pipeline.messages.tagged import dead_letter
 from pipeline.spec.expressions import Evaluator
+from pipeline.store import types
 from pipeline.store.leases import SlotLease
-from pipeline.store.mapping import dead_letter_write
-from pipeline.store.port import EntityStore, StoreRefusedError, StoreUnavailableError, StoreUnknownError
+from pipeline.store.mapping import dead_letter_write, effect_writes
+from pipeline.store.port import EntityStore, Query, StoreRefusedError, StoreUnavailableError, StoreUnknownError
 from sinks.atlas.answers import Answer, Fallback, Ok, Retry, SinkObserver
 from sinks.atlas.blame import OneByOne
 from sinks.atlas.cache import KEPT_RUNS_MAX, Kept, WrittenRuns
 from sinks.atlas.judging import Judge, Loaded, Plan
-from sinks.atlas.reading import Admits, Message, NoRun, Reader
-from sinks.atlas.writing import BulkWriter, Fate, Written
+from sinks.atlas.reading import NO_SUCH_RUN, Admits, Message, NoRun, Reader
+from sinks.atlas.writing import BulkWriter, Fate, Piece, Written
 
 UNTRIED: Final = "a write before this one has an unknown outcome"
+ALONE_TRIES_MAX: Final = 3
+"""How often the sink may fail on one run alone before that run is given up; the plane waits between the tries."""
 NO_LEASE: Final = "another sink holds these slots, or the lease ends too soon"
 
 
@@ -81,6 +84,7 @@ class AtlasSinkHandler:
         self._judge = Judge(seal, evaluator)
         self._writer = BulkWriter(store, lease, clock, observer)
         self._alone = OneByOne(self._judge, self._writer)
+        self._failed_alone: dict[str, int] = {}
 
     async def handle(self, batch: Sequence[tuple[str, bytes]]) -> dict[str, Answer]:
         """An answer for each message (id, payload) of the batch. Never raises."""
@@ -90,14 +94,54 @@ class AtlasSinkHandler:
             if not await self._holds_lease():
                 return {ident: Retry(NO_LEASE) for ident, _ in batch}
             await self._handle(batch, answers)
+            self._failed_alone.clear()
         except StoreUnavailableError as error:
             return {ident: answers.get(ident, Retry(str(error))) for ident, _ in batch}
         except Exception as error:  # noqa: BLE001  (an exception that leaves a sink stops the vertex)
             self._cache.clear()
             self._observer.alert("sink-failed", "", f"{type(error).__name__}: {error}")
-            return {ident: answers.get(ident, Retry("the sink failed on this batch")) for ident, _ in batch}
+            await self._each_run([given for given in batch if given[0] not in answers], answers)
         await self._keep_letters([answer.letter for answer in answers.values() if isinstance(answer, Fallback)])
         return answers
+
+    async def _each_run(self, batch: Sequence[tuple[str, bytes]], answers: dict[str, Answer]) -> None:
+        """A batch on which the sink failed, run by run: whoever isn't to blame goes on."""
+        for guid, group in self._group(batch, answers).items():
+            given = [(ident, payload) for ident, payload, _ in group.given]
+            try:
+                await self._handle(given, answers)
+                self._failed_alone.pop(guid, None)
+            except (StoreUnavailableError, StoreUnknownError) as error:
+                answers.update({ident: Retry(str(error)) for ident, _ in given if ident not in answers})
+            except Exception as error:  # noqa: BLE001  (as above)
+                self._cache.clear()
+                left = [one for one in given if one[0] not in answers]
+                answers.update(await self._failed_on(guid, left, type(error).__name__))
+
+    async def _failed_on(self, guid: str, given: Sequence[tuple[str, bytes]], error_name: str) -> dict[str, Answer]:
+        """Given up once the sink failed on this run again and again while the store answers."""
+        self._failed_alone[guid] = self._failed_alone.get(guid, 0) + 1
+        sentence = f"the sink failed on this ({error_name})"
+        if self._failed_alone[guid] < ALONE_TRIES_MAX or not await self._fail(guid, sentence):
+            return {ident: Retry(sentence) for ident, _ in given}
+        del self._failed_alone[guid]
+        return {ident: self._fallback(payload, sentence, guid) for ident, payload in given}
+
+    async def _fail(self, guid: str, sentence: str) -> bool:
+        """The run says that it failed, as far as it can; False while that isn't certain."""
+        try:
+            await self._store.find(Query(types.RUN, limit=1))
+        except Exception:  # noqa: BLE001  (a store that fails on everything says nothing of this run)
+            return False
+        try:
+            entity = (await self._store.get([guid])).get(guid)
+            if entity is None:
+                return True
+            plan = self._judge.plan(self._reader.failed(entity, None, self._clock.now_ms(), sentence), [], 0)
+            ends = {} if plan.piece is None else await self._writer.write([plan.piece])
+        except Exception:  # noqa: BLE001  (the dead letter is all that can be said)
+            return True
+        return all(end.fate in {Fate.WRITTEN, Fate.REFUSED} for end in ends.values())
 
     async def _keep_letters(self, letters: Sequence[DeadLetter]) -> None:
         """A fallback hands on the original bytes alone, so the reason is written here."""
@@ -121,10 +165,11 @@ class AtlasSinkHandler:
         loaded = await self._reader.load({guid: group.messages for guid, group in groups.items()}, self._cache, now_ms)
         plans: dict[str, Plan] = {}
         alone: list[str] = []
+        gone: dict[str, NoRun] = {}
         for guid, group in groups.items():
             found = loaded[guid]
             if isinstance(found, NoRun):
-                answers.update(self._of_no_run(guid, group))
+                gone[guid] = found
                 continue
             plan = self._plan(group, found, now_ms)
             if plan is None:
@@ -136,6 +181,8 @@ class AtlasSinkHandler:
             found = loaded[guid]
             if isinstance(found, Loaded):
                 answers.update(await self._one_by_one(groups[guid], found, now_ms))
+        for guid, nothing in gone.items():
+            answers.update(await self._of_no_run(guid, groups[guid], nothing))
 
     def _group(self, batch: Sequence[tuple[str, bytes]], answers: dict[str, Answer]) -> dict[str, Group]:
         groups: dict[str, Group] = {}
@@ -153,11 +200,16 @@ class AtlasSinkHandler:
                 answers[ident] = self._fallback(payload, sentence, message.run_guid)
         return groups
 
-    def _of_no_run(self, guid: str, group: Group) -> dict[str, Answer]:
+    async def _of_no_run(self, guid: str, group: Group, nothing: NoRun) -> dict[str, Answer]:
         """A look or tick of a run that was deleted is old news; a result of one is worth keeping."""
         self._cache.drop(guid)
+        rest = None
+        if nothing.effects:
+            rest = (await self._writer.write([Piece(guid, tuple(effect_writes(nothing.effects)))]))[guid]
         return {
-            ident: self._fallback(payload, "there is no such run", guid) if isinstance(message, Result) else Ok()
+            ident: self._fallback(payload, NO_SUCH_RUN, guid)
+            if isinstance(message, Result) or (rest is not None and rest.fate is Fate.REFUSED)
+            else self._answer(rest)
             for ident, payload, message in group.given
         }
 

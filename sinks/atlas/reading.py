@@ -4,12 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
+from pipeline.core.errors import ErrorName
 from pipeline.core.statuses import CommandStatus, ItemStatus, TaskStatus
 from pipeline.machine.document import from_document
 from pipeline.machine.effects import CloseCommand, Effect
 from pipeline.machine.failure import fail_run, tampered
 from pipeline.machine.inputs import Command, Input, ItemDecision
-from pipeline.machine.run import Request, parse_request
+from pipeline.machine.run import Request, Run, parse_request
 from pipeline.machine.start import start, unstarted
 from pipeline.messages.canonical import MalformedError, decode
 from pipeline.messages.envelopes import CommandInput, Look, Requester, Result, Tick
@@ -18,7 +19,15 @@ from pipeline.spec.expressions import Evaluator
 from pipeline.spec.model import digest, spec_of
 from pipeline.store import types
 from pipeline.store.mapping import CommandView, command_view, item_view
-from pipeline.store.port import Entity, EntityStore, Filter, Query, StoreRefusedError
+from pipeline.store.port import (
+    Entity,
+    EntityStore,
+    Filter,
+    Query,
+    StoreRefusedError,
+    StoreUnavailableError,
+    StoreUnknownError,
+)
 from sinks.atlas.answers import NotAdmitted, SinkObserver
 from sinks.atlas.cache import Kept, WrittenRuns
 from sinks.atlas.judging import Loaded
@@ -31,6 +40,7 @@ _NO_SPEC: Final = {"dag": {"entrypoint": "", "exitpoints": [], "tasks": []}}
 
 Message = Result | Look | Tick | CommandInput
 NOT_SIGNED: Final = "This command wasn't signed by the engine; ask by the API."
+NO_SUCH_RUN: Final = "there is no such run"
 
 
 class Admits(Protocol):
@@ -43,7 +53,9 @@ class Admits(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class NoRun:
-    """There is no such run (any more)."""
+    """There is no such run (any more); ``effects`` close what was asked of it, else it would be due for ever."""
+
+    effects: tuple[Effect, ...] = ()
 
 
 class Reader:
@@ -64,6 +76,8 @@ class Reader:
     ) -> dict[str, Loaded | NoRun]:
         """Each group's run by guid; with a tick or a look also its open commands and decided items.
 
+        A run that can't be judged for another reason than the store's absence has ended FAILURE, and says so.
+
         Raises:
             StoreUnavailableError: not everything could be read, so nothing may be judged.
         """
@@ -77,13 +91,38 @@ class Reader:
             if kept is not None and guid not in looked_at:
                 loaded[guid] = Loaded(kept.run, kept.name)
             else:
-                loaded[guid] = await self._from_store(entities.get(guid), kept, now_ms)
+                loaded[guid] = await self._from_store_alone(entities.get(guid), kept, now_ms)
         asked = [command_view(entities[item.command_guid]) for item in commands if item.command_guid in entities]
         if looked_at:
             asked += await self._open_commands(looked_at)
             self._add(loaded, await self._decisions(looked_at))
         self._add_commands(loaded, asked)
         return loaded
+
+    async def _from_store_alone(self, entity: Entity | None, kept: Kept | None, now_ms: int) -> Loaded | NoRun:
+        """What somebody wrote into one run must not stop the others of its batch."""
+        try:
+            return await self._from_store(entity, kept, now_ms)
+        except (StoreUnavailableError, StoreUnknownError):
+            raise
+        except Exception as error:
+            if entity is None:
+                raise
+            self._observer.alert("unreadable-run", entity.guid, f"{type(error).__name__}: {error}")
+            return self.failed(entity, kept, now_ms, f"The engine can't read this run ({type(error).__name__}).")
+
+    def failed(self, entity: Entity, kept: Kept | None, now_ms: int, sentence: str) -> Loaded:
+        """The run FAILURE ``Engine.Internal``, on what can be believed of it."""
+        attributes: dict[str, Any] = {}
+        run = self._signed_run(entity) if kept is None else kept.run
+        if run is None:
+            request = self._signed_request(entity)
+            if request is None and entity.created_by:
+                attributes[types.RUN_CREATED_BY] = entity.created_by
+            revision = _claimed_revision(entity) if entity.attributes.get(types.RUN_CONFIG) else -1
+            run = unstarted(request or _nobodys_request(entity), entity.guid, revision=revision)
+        ended = fail_run(run, ErrorName.ENGINE_INTERNAL, sentence, now_ms=now_ms)
+        return Loaded(ended.run, _name_of(entity), must_write=True, effects=ended.effects, attributes=attributes)
 
     async def _get(self, guids: Iterable[str]) -> dict[str, Entity]:
         wanted = sorted(guids)
@@ -100,13 +139,11 @@ class Reader:
     async def _from_store(self, entity: Entity | None, kept: Kept | None, now_ms: int) -> Loaded | NoRun:
         if entity is None or entity.is_deleted or entity.type_name != types.RUN:
             return NoRun()
-        name = str(entity.attributes.get("name") or entity.qualified_name)
-        text = entity.attributes.get(types.RUN_CONFIG)
-        if not text:
+        name = _name_of(entity)
+        if not entity.attributes.get(types.RUN_CONFIG):
             return await self._from_request(entity, name, now_ms)
-        try:
-            run = from_document(self._seal.open(Sealed.DOCUMENT, entity.guid, text), entity.guid)
-        except (TamperedError, MalformedError):
+        run = self._signed_run(entity)
+        if run is None:
             return self._tampered(entity, name, kept, now_ms)
         if kept is not None and kept.run.revision > run.revision:
             detail = f"the store has revision {run.revision}, revision {kept.run.revision} was written"
@@ -144,6 +181,13 @@ class Reader:
         revision = max(_claimed_revision(entity), kept.run.revision if kept else 0)
         ended = tampered(request or _nobodys_request(entity), entity.guid, revision, now_ms)
         return Loaded(ended.run, name, must_write=True, effects=ended.effects)
+
+    def _signed_run(self, entity: Entity) -> Run | None:
+        text = entity.attributes.get(types.RUN_CONFIG) or ""
+        try:
+            return from_document(self._seal.open(Sealed.DOCUMENT, entity.guid, text), entity.guid)
+        except (TamperedError, MalformedError):
+            return None
 
     def _signed_request(self, entity: Entity) -> Request | None:
         text = entity.attributes.get(types.RUN_REQUEST) or ""
@@ -188,9 +232,13 @@ class Reader:
         seen: set[str] = set()
         for command in asked:
             found = loaded.get(command.run_guid)
-            if command.guid in seen or command.status is not CommandStatus.OPEN or not isinstance(found, Loaded):
+            if command.guid in seen or command.status is not CommandStatus.OPEN or found is None:
                 continue
             seen.add(command.guid)
+            if isinstance(found, NoRun):
+                refusal = CloseCommand(command.guid, command.qualified_name, CommandStatus.REFUSED, NO_SUCH_RUN)
+                loaded[command.run_guid] = replace(found, effects=(*found.effects, refusal))
+                continue
             heard = self._hear(command)
             if isinstance(heard, Command):
                 loaded[command.run_guid] = replace(found, inputs=(*found.inputs, heard))
@@ -215,6 +263,10 @@ def _decision(entity: Entity) -> tuple[str, ItemDecision]:
         at=entity.updated_at,
         comment=view.comment,
     )
+
+
+def _name_of(entity: Entity) -> str:
+    return str(entity.attributes.get("name") or entity.qualified_name)
 
 
 def _nobodys_request(entity: Entity) -> Request:

@@ -23,6 +23,7 @@ RUN_ASKED: Final = frozenset(
 )
 """What a requester may set on a run they create."""
 DECISION: Final = frozenset({types.ITEM_ACTION, types.ITEM_COMMENT})
+_GUID_CHARS_MAX: Final = 200
 _REQUEST_BYTES_MAX: Final = INPUT_BYTES_MAX + 1024
 
 
@@ -78,6 +79,9 @@ class Caller:
         foreign = sorted(given.keys() - RUN_ASKED)
         if foreign:
             raise self._refusal(what, f"{', '.join(foreign)} can't be set on a run one asks for")
+        for name in (types.RUN_WORKFLOW_GUID, types.RUN_ON_ASSET_GUID):
+            if not _is_guid_or_none(given.get(name)):
+                raise self._refusal(what, f"{name} is a guid of at most {_GUID_CHARS_MAX} characters")
         request = given.get(types.RUN_REQUEST)
         if request is not None and not _is_plain_input(request):
             raise self._refusal(what, f'{types.RUN_REQUEST} may hold {{"input": {{…}}}} and nothing else')
@@ -93,6 +97,10 @@ class Caller:
 
     def _refusal(self, what: str, why: str) -> AtlasError:
         return AtlasError(Code.FORBIDDEN, f"{self.name} is not authorized to perform {what}: {why}.")
+
+
+def _is_guid_or_none(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and len(value) <= _GUID_CHARS_MAX)
 
 
 def _is_plain_input(text: Any) -> bool:

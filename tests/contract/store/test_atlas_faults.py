@@ -237,3 +237,22 @@ def test_a_login_is_in_no_text() -> None:
     access = AtlasAccess.basic("http://atlas", "engine", "the-password")
     assert "the-password" not in repr(access)
     assert "Basic" not in repr(access)
+
+
+@pytest.mark.parametrize("guid", ["g" * 70_000, "g" * 201, "", "a\x00b", "a\nb"])
+def test_what_cant_be_a_guid_names_nothing_and_isnt_asked_for(guid: str) -> None:
+    asked: list[list[str]] = []
+
+    async def respond(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.params.get_list("guid"))
+        return httpx.Response(200, json={"entities": []})
+
+    async def ask() -> dict[str, object]:
+        store = AtlasEntityStore(AtlasAccess.basic("http://atlas", "u", "p"), httpx.MockTransport(respond))
+        try:
+            return dict(await store.get([guid, "fine"]))
+        finally:
+            await store.aclose()
+
+    assert asyncio.run(ask()) == {}
+    assert asked == [["fine"]]

@@ -41,6 +41,10 @@ def test_the_engine_and_administrators_write_everything(caller: Caller) -> None:
     [
         ({}, True),
         ({types.RUN_WORKFLOW_GUID: "w", types.RUN_ON_ASSET_GUID: "a"}, True),
+        ({types.RUN_WORKFLOW_GUID: "w" * 200, types.RUN_ON_ASSET_GUID: None}, True),
+        ({types.RUN_WORKFLOW_GUID: "w" * 201}, False),
+        ({types.RUN_ON_ASSET_GUID: "a" * 70_000}, False),
+        ({types.RUN_ON_ASSET_GUID: ["a"]}, False),
         ({types.RUN_REQUEST: '{"input": {"why": "because"}}'}, True),
         ({types.RUN_REQUEST: "{}"}, True),
         ({types.RUN_REQUEST: '{"input": {}, "requester": {"name": "ada"}}'}, False),

@@ -128,6 +128,9 @@ class SinkWorld:
     def write(self, *writes: EntityWrite, user: str = "blockline") -> dict[str, str]:
         return asyncio.run(self.store.as_user(user).upsert(writes))
 
+    def delete(self, guid: str) -> None:
+        asyncio.run(self.store.delete([guid]))
+
     def start(self, *tasks: dict[str, Any], name: str = "blockline/runs/1") -> str:
         """A run of these tasks; its guid."""
         body = request_body(
