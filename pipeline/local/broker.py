@@ -54,10 +54,11 @@ class LocalBroker:
         self._producer: KafkaEventProducer | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._closing: set[asyncio.Task[None]] = set()
+        self._retiring: set[KafkaEventProducer] = set()
+        self._making: asyncio.Task[None] | None = None
         self._restarts: list[Callable[[], None]] = []
         self._is_ready = asyncio.Event()
         self._next: str | None = None
-        self._is_making_next = False
         self.rotation = TopicRotation() if rotation is None else rotation
         self.starts = 0
         """How often the broker was started; what was sent before the last start is gone."""
@@ -70,12 +71,12 @@ class LocalBroker:
     @property
     def pid(self) -> int | None:
         """The broker's process id while it runs."""
-        return None if self._child is None else self._child.pid
+        return None if self._child is None or self._child.returncode is not None else self._child.pid
 
     @property
     def is_up(self) -> bool:
         """Whether the broker runs and takes messages now; False too while it is being started anew."""
-        return self._child is not None and self._child.returncode is None and self._is_ready.is_set()
+        return self.pid is not None and self._is_ready.is_set()
 
     def on_restart(self, call: Callable[[], None]) -> None:
         """``call`` is called each time the broker has lost everything and takes messages again."""
@@ -89,17 +90,17 @@ class LocalBroker:
         """
         self._port = _free_port()
         await self._launch()
-        self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._sweep())]
+        works = (self._watch, self._sweep)
+        self._tasks = [asyncio.create_task(self._supervised(work)) for work in works]
 
     async def stop(self) -> None:
         """Stop it; may be called twice, and after a failed start."""
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, *self._closing, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
-        self._is_ready.clear()
-        if self._producer is not None:
-            await self._producer.close()
+        await self._leave_broker()
+        await asyncio.gather(*self._closing, return_exceptions=True)
         await self._end_child()
 
     async def send(self, payload: bytes) -> Position:
@@ -125,14 +126,15 @@ class LocalBroker:
     def _rotate(self, producer: KafkaEventProducer) -> None:
         """Go on in the next topic when this one is full; it is made beforehand, so that nobody waits."""
         if self._next is not None and self.rotation.is_full():
-            topic, self._next = self._next, None
+            topic = self._next
+            self._producer = KafkaEventProducer(self.bootstrap, topic)  # first: after a failure nothing has changed
+            self._next = None
             mark = producer.submit(end_mark(topic))
             self.rotation.go_on(topic)
-            self._producer = KafkaEventProducer(self.bootstrap, topic)
-            self._later(self._retire(producer, mark))
-        elif self._next is None and not self._is_making_next and self.rotation.is_nearly_full():
-            self._is_making_next = True
-            self._later(self._make_next())
+            self._retiring.add(producer)
+            self._later(self._retire(producer, mark, self.starts))
+        elif self._next is None and self._making is None and self.rotation.is_nearly_full():
+            self._making = self._later(self._make_next())
 
     async def _make_next(self) -> None:
         starts, topic = self.starts, numbered(self.rotation.next_number(self._clock.now_ms()))
@@ -143,17 +145,31 @@ class LocalBroker:
         except BrokerUnavailableError as error:
             _LOG.warning("no next topic yet: %s", error)
         finally:
-            self._is_making_next = False
+            self._making = None
 
-    async def _retire(self, producer: KafkaEventProducer, mark: "asyncio.Future[Position]") -> None:
+    async def _retire(self, producer: KafkaEventProducer, mark: "asyncio.Future[Position]", starts: int) -> None:
         try:
             self.rotation.ended(await mark)
         except BrokerUnavailableError as error:
-            # Without its mark nobody leaves the old topic: only a fresh broker helps, and nothing is lost by it.
-            _LOG.warning("the topic's end mark didn't arrive, the broker is started anew: %s", error)
-            await self._end_child()
+            if starts == self.starts and self._is_ready.is_set():
+                # Without its mark nobody leaves the old topic: only a fresh broker helps, and nothing is lost by it.
+                _LOG.warning("the topic's end mark didn't arrive, the broker is started anew: %s", error)
+                await self._end_child()
         finally:
             await producer.close()
+            self._retiring.discard(producer)
+
+    async def _leave_broker(self) -> None:
+        """End all clients of a broker that died. The next one has the same port: they would go on there, make their
+        old topic again, and give its places a second time.
+        """
+        self._is_ready.clear()
+        for producer in (*self._retiring, self._producer):
+            if producer is not None:
+                await producer.close()
+        self._producer = None
+        if self._making is not None:  # the same for the topic that is being made: at most the time-out of the call
+            await asyncio.gather(self._making, return_exceptions=True)
 
     async def _launch(self) -> None:
         """Start the child on an empty memory, and make the first topic of this start."""
@@ -215,20 +231,24 @@ class LocalBroker:
             if self._child is not None:
                 code = await self._child.wait()
                 _LOG.warning("the embedded broker ended (%s) and is started anew", code)
-            self._is_ready.clear()
-            if self._producer is not None:
-                await self._producer.close()
-                self._producer = None
+            await self._leave_broker()
             await self._clock.sleep(wait_s)
             try:
                 await self._launch()
-            except (BrokerFailedError, OSError) as error:
-                _LOG.warning("the embedded broker can't be started now: %s", error)
+            except Exception as error:  # noqa: BLE001  (logged; whatever it was, only the next try can help)
+                _LOG.warning("the embedded broker can't be started now: %s", error, exc_info=_unexpected(error))
+                await self._end_child()
                 wait_s = min(2 * wait_s, RESTART_MAX_S)
                 continue
             wait_s = RESTART_MIN_S
-            for call in self._restarts:
+            self._tell_restart()
+
+    def _tell_restart(self) -> None:
+        for call in self._restarts:
+            try:
                 call()
+            except Exception:  # noqa: BLE001  (logged; the others have to hear of it all the same)
+                _LOG.exception("somebody couldn't be told that the broker was started anew")
 
     async def _sweep(self) -> None:
         while True:
@@ -247,10 +267,24 @@ class LocalBroker:
             self._child.kill()  # it has nothing to put in order, and waits for its clients when asked politely
         await self._child.wait()
 
-    def _later(self, work: Coroutine[None, None, None]) -> None:
+    async def _supervised(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Run it until cancelled; begun anew when it fails."""
+        while True:
+            try:
+                await work()
+            except Exception:  # noqa: BLE001  (logged, and begun anew)
+                _LOG.exception("looking after the embedded broker failed and begins anew")
+            await self._clock.sleep(SWEEP_S)
+
+    def _later(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+        return task
+
+
+def _unexpected(error: Exception) -> Exception | None:
+    return None if isinstance(error, BrokerFailedError | OSError) else error
 
 
 def _program() -> Path:

@@ -69,8 +69,9 @@ class TopicRotation:
         return self._events >= _NEARLY * self._events_max or self._bytes >= _NEARLY * self._bytes_max
 
     def ended(self, mark: Position) -> None:
-        """``mark`` is the last message of its topic; nobody acks it."""
-        self._ends[mark.topic] = mark.offset
+        """``mark`` is the last message of its topic; nobody acks it. Of a topic that is gone it means nothing."""
+        if mark.topic in self._acked:
+            self._ends[mark.topic] = mark.offset
 
     def acked(self, positions: Iterable[Position]) -> None:
         """In any order, again without harm; of topics that are gone, too."""
@@ -104,6 +105,9 @@ class TopicRotation:
         return doomed
 
     def spared(self, topic: str) -> None:
-        """It couldn't be deleted: named again later."""
+        """It couldn't be deleted: named again later, unless it is gone with its broker."""
+        with self._lock:
+            if topic not in self._doomed:
+                return
         self._acked[topic] = DoneOffsets(0)
         self._ends[topic] = 0

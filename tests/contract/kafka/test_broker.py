@@ -18,7 +18,7 @@ from pipeline.cdc.consumer import EventReader
 from pipeline.cdc.offsets import Position
 from pipeline.cdc.producer import BrokerUnavailableError
 from pipeline.cdc.topics import number_of
-from pipeline.local.broker import BrokerFailedError, LocalBroker
+from pipeline.local.broker import BrokerFailedError, LocalBroker, _program
 from pipeline.local.broker_topics import TopicRotation
 from pipeline.process.clock import SystemClock
 
@@ -43,12 +43,16 @@ def with_broker(
 ) -> None:
     async def main() -> None:
         broker = LocalBroker(SystemClock(), rotation=rotation)
+        pid = None
         try:
             await broker.start()
             await scenario(broker)
+            pid = broker.pid
         finally:
             await broker.stop()
-        assert broker.pid is None or not is_alive(broker.pid)
+        assert not broker.is_up
+        assert broker.pid is None
+        assert pid is None or not is_alive(pid)
 
     asyncio.run(main())
 
@@ -177,6 +181,111 @@ def test_what_is_under_way_when_the_broker_dies_fails_or_arrives() -> None:
             results = await asyncio.gather(*sends, return_exceptions=True)
         assert all(isinstance(result, Position | BrokerUnavailableError) for result in results)
         assert any(isinstance(result, BrokerUnavailableError) for result in results)
+
+    with_broker(scenario)
+
+
+def test_a_broker_that_dies_after_a_rotation_takes_its_places_with_it() -> None:
+    async def scenario(broker: LocalBroker) -> None:
+        first = [await broker.send(b"%d" % number) for number in range(5)]
+        await eventually(lambda: broker._next is not None)
+        assert broker.pid is not None
+        os.kill(broker.pid, signal.SIGSTOP)
+        stopped = Path(f"/proc/{broker.pid}/stat")
+        await eventually(lambda: stopped.read_text().rsplit(")", 1)[1].split()[0] == "T")
+        old = broker._producer
+        assert old is not None
+        late = [old.submit(b"late %d" % number) for number in range(3)]
+        rotating = asyncio.create_task(broker.send(b"rotates"))
+        await eventually(lambda: broker.rotation.current != first[0].topic)
+        os.kill(broker.pid, signal.SIGKILL)
+        async with asyncio.timeout(DEADLINE_S):
+            results = await asyncio.gather(*late, rotating, return_exceptions=True)
+        assert all(isinstance(result, Position | BrokerUnavailableError) for result in results)
+        assert isinstance(results[-1], BrokerUnavailableError)
+        assert not set(first) & set(results), "a place is given once"
+        await eventually(lambda: broker.starts == 2 and broker.is_up)
+        again = await broker.send(b"again")
+        assert again.topic > first[0].topic
+        admin = TopicAdmin(broker.bootstrap)
+        assert first[0].topic not in await admin.names()
+        sent = [again, *[await broker.send(b"more %d" % number) for number in range(4)]]
+        await eventually(lambda: broker._next is not None)
+        sent.append(await broker.send(b"rotates again"))
+        broker.acked(sent)
+
+        async def is_swept() -> bool:
+            return again.topic not in await admin.names()
+
+        await eventually(is_swept)
+        assert broker.starts == 2
+
+    with_broker(scenario, TopicRotation(events_max=5))
+
+
+def test_it_is_up_only_while_it_takes_messages(tmp_path: Path) -> None:
+    async def main() -> None:
+        program = tmp_path / "broker"
+        program.symlink_to(_program())
+        broker = LocalBroker(SystemClock(), program=program)
+        told: list[int] = []
+
+        def fails() -> None:
+            told.append(0)
+            raise ValueError("nobody thought of this")
+
+        broker.on_restart(fails)
+        broker.on_restart(lambda: told.append(1))
+        assert not broker.is_up
+        try:
+            await broker.start()
+            assert broker.is_up
+            assert broker.pid is not None
+            program.unlink()
+            os.kill(broker.pid, signal.SIGKILL)
+            await eventually(lambda: broker.starts > 2)
+            assert not broker.is_up
+            program.symlink_to(_program())
+            await eventually(lambda: broker.is_up)
+            await eventually(lambda: told == [0, 1])
+            await broker.send(b"goes")
+        finally:
+            await broker.stop()
+
+    asyncio.run(main())
+
+
+class FaultyGate:
+    """Fails once in a way that nobody thought of."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.left = 0
+
+    def enter(self, reader: str, topic: str) -> bool:
+        self.asked += 1
+        if self.asked == 1:
+            raise RuntimeError(f"{reader} can't enter {topic}")
+        return True
+
+    def leave(self, reader: str) -> None:
+        self.left += 1
+
+
+def test_a_reader_survives_what_nobody_thought_of() -> None:
+    async def scenario(broker: LocalBroker) -> None:
+        gate = FaultyGate()
+        reader = AssignedReader(broker.bootstrap, name="cdc", gate=gate)
+        assert not reader.is_alive
+        await reader.start()
+        try:
+            await broker.send(b"a")
+            assert [message.payload for message in await read_all(reader, 1)] == [b"a"]
+            assert reader.is_alive
+            assert (gate.asked, gate.left) == (2, 1)
+        finally:
+            await reader.close()
+        assert not reader.is_alive
 
     with_broker(scenario)
 

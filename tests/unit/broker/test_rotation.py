@@ -77,3 +77,13 @@ def test_a_new_broker_has_none_of_the_old_topics() -> None:
 def test_numbers_only_grow_even_when_the_clock_does_not() -> None:
     rotation = TopicRotation()
     assert [rotation.next_number(now) for now in (1000, 1000, 5, 2000)] == [1000, 1001, 1002, 2000]
+
+
+def test_what_comes_late_of_a_broker_that_died_means_nothing() -> None:
+    rotation = rotation_over(acked=2)
+    assert rotation.condemned() == ["A"]
+    rotation.begin("C")
+    rotation.ended(Position("A", 0, 2))
+    rotation.ended(Position("B", 0, 0))
+    rotation.spared("A")
+    assert rotation.condemned() == []
