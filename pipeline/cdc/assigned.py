@@ -71,7 +71,7 @@ class AssignedReader:
         self._done: dict[tuple[str, int], DoneOffsets] = {}
         self._ends: dict[tuple[str, int], int] = {}
         self._number_min = -1
-        self._resume: Position | None = None
+        self._resume: dict[tuple[str, int], int] = {}
         self._buffer: Buffer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name=f"cdc-{name}", daemon=True)
@@ -121,13 +121,17 @@ class AssignedReader:
 
     def _run(self) -> None:
         following: str | None = None
-        try:
-            while not self._is_closing.is_set():
+        while not self._is_closing.is_set():
+            try:
                 following = self._session(following)
-                if following is None:
-                    self._is_closing.wait(RETRY_S)
-        except RuntimeError:
-            _LOG.info("the event loop has ended, so reading does too")
+            except Exception:  # noqa: BLE001  (logged, and begun anew: nobody would notice that nothing comes)
+                if self._loop is None or self._loop.is_closed():
+                    _LOG.info("the event loop has ended, so reading does too")
+                    return
+                _LOG.exception("reading failed and begins anew")
+                following = None
+            if following is None:
+                self._is_closing.wait(RETRY_S)
 
     def _session(self, topic: str | None) -> str | None:
         """Read one topic to its end; the topic that follows, None when it is to be looked for."""
@@ -144,9 +148,11 @@ class AssignedReader:
             _LOG.info("the broker isn't there: %s", error)
             return None
         finally:
-            consumer.close()
-            if self._gate is not None:
-                self._gate.leave(self._name)
+            try:
+                consumer.close()
+            finally:
+                if self._gate is not None:
+                    self._gate.leave(self._name)
 
     def _find(self, consumer: Consumer) -> str | None:
         """The topic to read: the fixed one; else the first numbered one that isn't read to its end, or for a live
@@ -162,20 +168,22 @@ class AssignedReader:
         return known[max(numbers) if self._number_min < 0 and self._start == "end" else min(numbers)]
 
     def _places(self, consumer: Consumer, topic: str) -> list[TopicPartition]:
-        """Where to begin: after the last message read of this topic, else where a reader of this kind starts."""
+        """Where to begin: of each partition after the last message read, else where a reader of this kind starts.
+
+        Nothing is noted before all places are known: who fails half-way would begin elsewhere the next time.
+        """
         is_live = self._number_min < 0 and self._start == "end"
+        known = [0] if self._fixed is None else _partitions(consumer, topic)
+        fresh = {
+            (topic, partition): _watermarks(consumer, topic, partition)[is_live]
+            for partition in known
+            if (topic, partition) not in self._resume
+        }
         self._number_min = max(self._number_min, number_of(topic) or 0)
-        if self._resume is not None and self._resume.topic == topic:
-            return [TopicPartition(*self._resume)]
-        known = [0] if self._fixed is None else sorted(consumer.list_topics(topic, QUERY_S).topics[topic].partitions)
-        places = []
-        for partition in known:
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=QUERY_S) or (0, 0)
-            first = high if is_live else low
-            places.append(TopicPartition(topic, partition, first))
-            with self._lock:
-                self._done[topic, partition] = DoneOffsets(first)
-        return places
+        self._resume = {key: place for key, place in self._resume.items() if key[0] == topic} | fresh
+        with self._lock:
+            self._done |= {key: DoneOffsets(first) for key, first in fresh.items()}
+        return [TopicPartition(topic, partition, self._resume[topic, partition]) for partition in known]
 
     def _read_all(self, consumer: Consumer, topic: str) -> str | None:
         buffer = self._running()
@@ -188,7 +196,7 @@ class AssignedReader:
             self._note(consumer, taken)
             if following is not None:
                 self.done([taken.pop().position])
-                self._number_min, self._resume = (number_of(topic) or 0) + 1, None
+                self._number_min, self._resume = (number_of(topic) or 0) + 1, {}
             buffer.put(taken)
             if following is not None:
                 return following
@@ -201,7 +209,7 @@ class AssignedReader:
                 key = (place.topic, place.partition)
                 self._done[key].read(place.offset)
                 self._ends[key] = place.offset + 1
-                self._resume = place._replace(offset=place.offset + 1)
+                self._resume[key] = place.offset + 1
         for key in {(message.position.topic, message.position.partition) for message in taken[-1:]}:
             high = known_end(consumer, *key)
             with self._lock:
@@ -229,6 +237,20 @@ class AssignedReader:
         if self._buffer is None:
             raise RuntimeError("the reader wasn't started")
         return self._buffer
+
+
+def _partitions(consumer: Consumer, topic: str) -> list[int]:
+    found = sorted(consumer.list_topics(topic, QUERY_S).topics[topic].partitions)
+    if not found:
+        raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
+    return found
+
+
+def _watermarks(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
+    offsets = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=QUERY_S)
+    if offsets is None:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001  (librdkafka's name)
+    return int(offsets[0]), int(offsets[1])
 
 
 class TopicFollower:
