@@ -210,6 +210,8 @@ class Database:
     def _write_group(self, group: Sequence[_Job]) -> list[tuple[int, bytes]]:
         connection, events = self._connection, list[tuple[int, bytes]]()
         try:
+            if connection.in_transaction:  # the last group couldn't even be rolled back
+                connection.execute("ROLLBACK")
             connection.execute("BEGIN IMMEDIATE")
             for job in group:
                 # Alone, the transaction itself is what is rolled back: two statements fewer.
@@ -217,15 +219,21 @@ class Database:
             if connection.in_transaction:
                 connection.execute("COMMIT")
             self._has_failed = any(isinstance(job.error, DatabaseError) for job in group)
-        except sqlite3.Error as error:
+        except Exception as error:  # noqa: BLE001  (logged; a dead writer would leave everybody waiting for ever)
             self._has_failed = True
-            _LOG.error("a write of the embedded Atlas failed: %s", error)
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            _LOG.error("a write of the embedded Atlas failed: %s", error, exc_info=_unexpected(error))
+            self._roll_back()
             for job in group:
                 job.error = DatabaseError("The store can't be written now.")
             return []
         return events
+
+    def _roll_back(self) -> None:
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            _LOG.error("a write of the embedded Atlas can't be rolled back now: %s", error)
 
     def _write_one(self, job: _Job, events: list[tuple[int, bytes]], *, is_alone: bool) -> None:
         connection = self._connection
@@ -249,7 +257,10 @@ class Database:
     def _settle(self, group: Sequence[_Job], events: Sequence[tuple[int, bytes]]) -> None:
         if events:
             for call in self._on_commit:
-                call(events)
+                try:
+                    call(events)
+                except Exception:  # noqa: BLE001  (logged; it's on disk, and whoever wrote waits for the answer)
+                    _LOG.exception("somebody couldn't be told of a commit")
         for job in group:
             if job.future.done():
                 continue
@@ -257,6 +268,10 @@ class Database:
                 job.future.set_result(job.result)
             else:
                 job.future.set_exception(job.error)
+
+
+def _unexpected(error: Exception) -> Exception | None:
+    return None if isinstance(error, sqlite3.Error) else error
 
 
 def _prepare(connection: sqlite3.Connection) -> None:

@@ -10,6 +10,8 @@ import pytest
 
 from pipeline.local.atlas.database import Database, DatabaseError, Transaction
 
+DEADLINE_S = 10
+
 
 def tell(path: Path, story: Callable[[Database], Awaitable[None]]) -> None:
     async def run() -> None:
@@ -61,6 +63,43 @@ def test_one_that_fails_in_a_group_spoils_nothing(tmp_path: Path) -> None:
         assert await database.read(names) == ["1", "2", "4", "5", "7", "8"]
         assert [payload for _, payload in await database.read(events)] == [b"1", b"2", b"4", b"5", b"7", b"8"]
         assert told == await database.read(events)
+
+    tell(tmp_path, story)
+
+
+def test_a_disk_that_refuses_even_to_roll_back_ends_nothing(tmp_path: Path) -> None:
+    def refuses_to_end(action: int, argument: str | None, *_: str | None) -> int:
+        is_refused = action == sqlite3.SQLITE_TRANSACTION and argument in ("COMMIT", "ROLLBACK")
+        return sqlite3.SQLITE_DENY if is_refused else sqlite3.SQLITE_OK
+
+    async def story(database: Database) -> None:
+        assert database.is_writing
+        await database.write(put("before"))
+        database._connection.set_authorizer(refuses_to_end)
+        for name in ("a", "b"):
+            with pytest.raises(DatabaseError):
+                await asyncio.wait_for(database.write(put(name)), DEADLINE_S)
+            assert not database.is_writing
+        database._connection.set_authorizer(None)
+        await asyncio.wait_for(database.write(put("after")), DEADLINE_S)
+        assert database.is_writing
+        assert await database.read(names) == ["after", "before"]
+        assert [payload for _, payload in await database.read(events)] == [b"before", b"after"]
+
+    tell(tmp_path, story)
+
+
+def test_whoever_fails_to_hear_of_a_commit_keeps_nobody_waiting(tmp_path: Path) -> None:
+    async def story(database: Database) -> None:
+        told: list[int] = []
+
+        def fails(rows: object) -> None:
+            raise ValueError(rows)
+
+        database.on_commit(fails)
+        database.on_commit(lambda rows: told.append(len(rows)))
+        assert await asyncio.wait_for(database.write(put("a")), DEADLINE_S) == "a"
+        assert told == [1]
 
     tell(tmp_path, story)
 
