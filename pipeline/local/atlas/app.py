@@ -123,7 +123,7 @@ async def _post_entity(asked: Asked) -> Any:
 
 
 async def _get_bulk(asked: Asked) -> Any:
-    return {"entities": await asked.service.get(asked.guids()), "referredEntities": {}}
+    return {"entities": await asked.service.get(asked.caller, asked.guids()), "referredEntities": {}}
 
 
 async def _delete_bulk(asked: Asked) -> Any:
@@ -132,7 +132,7 @@ async def _delete_bulk(asked: Asked) -> Any:
 
 
 async def _get_guid(asked: Asked) -> Any:
-    (entity,) = await asked.service.get([asked.path("guid")])
+    (entity,) = await asked.service.get(asked.caller, [asked.path("guid")])
     return {"entity": entity, "referredEntities": {}}
 
 
@@ -150,7 +150,7 @@ async def _delete_guid(asked: Asked) -> Any:
 
 
 async def _get_named(asked: Asked) -> Any:
-    entity = await asked.service.get_named(asked.path("type"), asked.qualified_name())
+    entity = await asked.service.get_named(asked.caller, asked.path("type"), asked.qualified_name())
     return {"entity": entity, "referredEntities": {}}
 
 
@@ -165,14 +165,14 @@ async def _delete_named(asked: Asked) -> Any:
 
 
 async def _search(asked: Asked) -> Any:
-    return await asked.service.search(await asked.body())
+    return await asked.service.search(asked.caller, await asked.body())
 
 
 async def _audit(asked: Asked) -> Any:
     given = asked.request.query_params.get("count", str(AUDIT_DEFAULT))
     if not given.isdecimal() or len(given) > COUNT_DIGITS_MAX:
         raise AtlasError(Code.INVALID_PARAMETERS, "invalid parameters: count is a number")
-    return await asked.service.audit(asked.path("guid"), int(given))
+    return await asked.service.audit(asked.caller, asked.path("guid"), int(given))
 
 
 def _refuse_purge(asked: Asked) -> None:

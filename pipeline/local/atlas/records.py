@@ -108,10 +108,7 @@ def by_name_of(connection: sqlite3.Connection, kinds: Sequence[EntityType], qual
         row = by_name(connection, kind.name, qualified_name)
         if row is not None:
             return row
-    raise AtlasError(
-        Code.NAME_NOT_FOUND,
-        f"Instance {kinds[0].name} with unique attribute {{qualifiedName={qualified_name}}} does not exist",
-    )
+    raise no_name(kinds[0].name, qualified_name)
 
 
 def by_guid(connection: sqlite3.Connection, guid: str) -> Row | None:
@@ -136,6 +133,14 @@ def by_guids(connection: sqlite3.Connection, guids: Iterable[str]) -> list[Row]:
         if guid not in found:
             raise no_guid(guid)
     return [found[guid] for guid in asked]
+
+
+def no_name(type_name: str, qualified_name: str) -> AtlasError:
+    """What is answered for a name that doesn't exist."""
+    return AtlasError(
+        Code.NAME_NOT_FOUND,
+        f"Instance {type_name} with unique attribute {{qualifiedName={qualified_name}}} does not exist",
+    )
 
 
 def no_guid(guid: str) -> AtlasError:

@@ -7,9 +7,11 @@ from typing import Any, Final
 
 import orjson
 
+from pipeline.local.atlas import sight
 from pipeline.local.atlas.errors import AtlasError, Code
 from pipeline.local.atlas.index import column_of, table_of
 from pipeline.local.atlas.records import SYSTEM, Row, header
+from pipeline.local.atlas.rights import Caller
 from pipeline.local.atlas.type_registry import EntityType, TypeRegistry
 
 LIMIT_MAX: Final = 10_000
@@ -49,8 +51,8 @@ class Statement:
     wanted: frozenset[str]
 
 
-def plan(body: Any, types: TypeRegistry) -> Statement:
-    """The statement of a search request.
+def plan(body: Any, types: TypeRegistry, caller: Caller) -> Statement:
+    """The statement of a search request; it finds what the caller may read.
 
     Raises:
         AtlasError: it can't be read, or asks for what isn't there (501).
@@ -68,7 +70,7 @@ def plan(body: Any, types: TypeRegistry) -> Statement:
     wanted = frozenset(asked if is_narrow else asked | {"description", "owner"})
     parts, values = [], list[Any]()
     for kind in kinds:
-        sql, given = _of_type(kind, body, wanted if is_narrow else None)
+        sql, given = _of_type(kind, body, wanted if is_narrow else None, caller)
         parts.append(sql)
         values += given
     sql = " UNION ALL ".join(parts)
@@ -112,7 +114,9 @@ def _kinds(body: Mapping[str, Any], types: TypeRegistry) -> list[EntityType]:
     return kinds if body.get("includeSubTypes", True) else kinds[:1]
 
 
-def _of_type(kind: EntityType, body: Mapping[str, Any], wanted: frozenset[str] | None) -> tuple[str, list[Any]]:
+def _of_type(
+    kind: EntityType, body: Mapping[str, Any], wanted: frozenset[str] | None, caller: Caller
+) -> tuple[str, list[Any]]:
     conditions, values = [], list[Any]()
     if body.get("excludeDeletedEntities"):
         conditions.append("s.is_deleted = 0")
@@ -120,6 +124,10 @@ def _of_type(kind: EntityType, body: Mapping[str, Any], wanted: frozenset[str] |
         count = [0]
         sql, values = _filter(kind, body["entityFilters"], 0, count)
         conditions.append(sql)
+    readable, names = sight.condition(caller, kind)
+    if readable:
+        conditions.append(readable)
+        values = [*values, *names]
     if wanted is None:
         columns = ", e.attributes"
     else:

@@ -10,6 +10,7 @@ from pipeline.local.atlas import records, search, typedefs
 from pipeline.local.atlas.database import Database, Transaction
 from pipeline.local.atlas.errors import AtlasError, Code
 from pipeline.local.atlas.rights import Caller
+from pipeline.local.atlas.sight import may_read
 from pipeline.local.atlas.type_registry import TypeRegistry
 from pipeline.local.atlas.writing import Given, Mutation, Writes, random_guid, read_entities, read_entity
 
@@ -115,30 +116,35 @@ class AtlasService:
 
         return await self._write(caller, work)
 
-    async def get(self, guids: Sequence[str]) -> list[dict[str, Any]]:
-        """Whole entities, in the order asked for; 404 where one doesn't exist."""
+    async def get(self, caller: Caller, guids: Sequence[str]) -> list[dict[str, Any]]:
+        """Whole entities, in the order asked for; 404 where one doesn't exist or may not be read."""
         rows = await self._database.read(lambda connection: records.by_guids(connection, guids))
+        for row in rows:
+            if not may_read(caller, row):
+                raise records.no_guid(row.guid)
         return [row.shown() for row in rows]
 
-    async def get_named(self, type_name: str, qualified_name: str) -> dict[str, Any]:
+    async def get_named(self, caller: Caller, type_name: str, qualified_name: str) -> dict[str, Any]:
         """The live entity of that name, of the type or one that inherits from it."""
         kinds = self.types.with_subtypes(type_name)
         row = await self._database.read(lambda connection: records.by_name_of(connection, kinds, qualified_name))
+        if not may_read(caller, row):
+            raise records.no_name(kinds[0].name, qualified_name)
         return row.shown()
 
-    async def search(self, body: Any) -> dict[str, Any]:
+    async def search(self, caller: Caller, body: Any) -> dict[str, Any]:
         """Basic search."""
-        statement = search.plan(body, self.types)
+        statement = search.plan(body, self.types, caller)
         headers = await self._database.read(lambda connection: search.run(connection, statement))
         found: dict[str, Any] = {"queryType": "BASIC", "searchParameters": body}
         return found | ({"entities": headers} if headers else {})
 
-    async def audit(self, guid: str, count: int) -> list[dict[str, Any]]:
+    async def audit(self, caller: Caller, guid: str, count: int) -> list[dict[str, Any]]:
         """An entity's changes, newest first."""
 
         def work(connection: sqlite3.Connection) -> list[dict[str, Any]]:
             row = records.by_guid(connection, guid)
-            if row is None:
+            if row is None or not may_read(caller, row):
                 raise records.no_guid(guid)
             rows = connection.execute(
                 "SELECT version, at, user, action, details FROM audit WHERE entity = ? ORDER BY version DESC LIMIT ?",

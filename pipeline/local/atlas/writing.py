@@ -13,6 +13,7 @@ from pipeline.local.atlas.database import Transaction
 from pipeline.local.atlas.errors import AtlasError, Code
 from pipeline.local.atlas.records import Row
 from pipeline.local.atlas.rights import Caller
+from pipeline.local.atlas.sight import may_read
 from pipeline.local.atlas.type_registry import EntityType, TypeRegistry
 
 AUDIT_VALUE_CHARS_MAX: Final = 256
@@ -166,7 +167,8 @@ class Writes:
     def _update(self, row: Row, given: Given) -> None:
         kind, before = given.kind, orjson.loads(row.attributes)
         changed = {name: value for name, value in given.attributes.items() if before.get(name) != value}
-        self.caller.may_update(kind.name, before, changed.keys())
+        # What they may not read they don't learn by asking whether a write would change it.
+        self.caller.may_update(kind.name, before, (changed if may_read(self.caller, row) else given.attributes).keys())
         if not changed:
             return
         after = {name: value for name, value in (before | changed).items() if value is not None}

@@ -9,10 +9,12 @@ import pytest
 from pipeline.local.atlas import index, search
 from pipeline.local.atlas.database import _SCHEMA
 from pipeline.local.atlas.errors import AtlasError
+from pipeline.local.atlas.rights import Caller
 from pipeline.local.atlas.type_registry import TypeRegistry
 from pipeline.store import types
 from pipeline.store.typedefs import catalog_typedefs, engine_typedefs
 
+ENGINE = Caller("blockline", is_author=True, is_admin=True)
 REGISTRY = TypeRegistry.of([*engine_typedefs()["entityDefs"], *catalog_typedefs()["entityDefs"]])
 
 
@@ -35,7 +37,7 @@ def body(type_name: str, *criteria: tuple[str, str, Any], **more: Any) -> dict[s
 
 
 def plan_of(connection: sqlite3.Connection, asked: dict[str, Any]) -> str:
-    statement = search.plan(asked, REGISTRY)
+    statement = search.plan(asked, REGISTRY, ENGINE)
     return "\n".join(
         row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement.sql}", statement.values).fetchall()
     )
@@ -88,8 +90,8 @@ def test_what_is_due_and_what_is_new_needs_no_sorting(connection: sqlite3.Connec
 
 
 def test_a_search_for_indexed_attributes_touches_no_document() -> None:
-    assert "e.attributes" not in search.plan(body(types.RUN, attributes=[types.RUN_WAKE_AT]), REGISTRY).sql
-    assert "e.attributes" in search.plan(body(types.RUN, attributes=[types.RUN_CONFIG]), REGISTRY).sql
+    assert "e.attributes" not in search.plan(body(types.RUN, attributes=[types.RUN_WAKE_AT]), REGISTRY, ENGINE).sql
+    assert "e.attributes" in search.plan(body(types.RUN, attributes=[types.RUN_CONFIG]), REGISTRY, ENGINE).sql
 
 
 @pytest.mark.parametrize(
@@ -119,7 +121,7 @@ def test_a_search_for_indexed_attributes_touches_no_document() -> None:
 )
 def test_what_cannot_be_searched_is_refused(asked: Any, status: int) -> None:
     with pytest.raises(AtlasError) as refused:
-        search.plan(asked, REGISTRY)
+        search.plan(asked, REGISTRY, ENGINE)
     assert refused.value.status == status
 
 
@@ -128,4 +130,4 @@ def test_filters_have_a_depth() -> None:
     for _ in range(20):
         deep = {"condition": "AND", "criterion": [deep]}
     with pytest.raises(AtlasError):
-        search.plan({"typeName": types.RUN, "entityFilters": deep}, REGISTRY)
+        search.plan({"typeName": types.RUN, "entityFilters": deep}, REGISTRY, ENGINE)

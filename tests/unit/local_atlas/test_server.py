@@ -117,7 +117,7 @@ def test_a_requester_asks_for_a_run_and_a_recipient_decides(tmp_path: Path) -> N
         answer = await server.save("requester", {**run, "guid": "-1"})
         guid = answer["guidAssignments"]["-1"]
         assert not (await server.save("requester", run)).get("mutatedEntities"), "asking again changes nothing"
-        shown = (await server.call("author", "GET", f"/api/atlas/v2/entity/guid/{guid}"))["entity"]
+        shown = (await server.call("requester", "GET", f"/api/atlas/v2/entity/guid/{guid}"))["entity"]
         assert shown["createdBy"] == "requester"
         await server.save("requester", entity(types.RUN, "mine", workflowRunWorkflowGuid="other"), status=403)
         item = entity(types.ITEM, "i", taskRecipient="requester", workflowTaskStatus="OPEN")
