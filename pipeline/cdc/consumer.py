@@ -25,6 +25,8 @@ POLL_S: Final = 0.1
 COMMIT_MS: Final = 1_000
 QUERY_S: Final = 2.0
 CLOSE_S: Final = 5.0
+SESSION_RETRY_S: Final = 1.0
+"""Between a reader's failure and its next try; joining a group isn't free."""
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -123,13 +125,14 @@ class GroupReader:
         self._is_closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cdc-group", daemon=True)
         self._consumer: Consumer | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._buffer: Buffer | None = None
 
     async def start(self) -> None:
         """See :class:`EventReader`."""
+        self._loop = asyncio.get_running_loop()
         self._buffer = Buffer()
-        self._consumer = Consumer(self._config, logger=_LOG)
-        self._consumer.subscribe([self._topic], on_revoke=self._forget, on_lost=self._forget)
+        self._consumer = self._join()
         self._thread.start()
 
     async def read(self, limit: int, timeout_s: float) -> list[Received]:
@@ -163,13 +166,32 @@ class GroupReader:
     async def close(self) -> None:
         """See :class:`EventReader`; leaves the group and commits what is done."""
         self._is_closing.set()
-        if self._consumer is not None:
+        if self._thread.is_alive():
             await asyncio.to_thread(self._thread.join, CLOSE_S)
 
     def _run(self) -> None:
-        consumer, buffer = self._consumer, self._running()
-        if consumer is None:
-            return
+        is_over = False
+        while not is_over:
+            try:
+                self._session()
+                is_over = True
+            except Exception:  # noqa: BLE001  (logged, and begun anew: nobody would notice that nothing comes)
+                if self._loop is None or self._loop.is_closed():
+                    _LOG.info("the event loop has ended, so reading does too")
+                    return
+                _LOG.exception("reading failed and begins anew")
+                self._forget_all()
+                is_over = self._is_closing.wait(SESSION_RETRY_S)
+
+    def _join(self) -> Consumer:
+        consumer = Consumer(self._config, logger=_LOG)
+        consumer.subscribe([self._topic], on_revoke=self._forget, on_lost=self._forget)
+        return consumer
+
+    def _session(self) -> None:
+        """Be a member of the group until closed. Whoever comes after a failure reads from the last commit on."""
+        consumer, buffer = self._consumer or self._join(), self._running()
+        self._consumer = None
         is_paused = False
         try:
             while not self._is_closing.is_set():
@@ -181,11 +203,11 @@ class GroupReader:
                 self._note(consumer, taken)
                 buffer.put(taken)
                 self._store(consumer)
-        except RuntimeError:
-            _LOG.info("the event loop has ended, so reading does too")
         finally:
-            self._store(consumer)
-            consumer.close()
+            try:
+                self._store(consumer)
+            finally:
+                consumer.close()
 
     def _store(self, consumer: Consumer) -> None:
         with self._lock:
@@ -214,6 +236,13 @@ class GroupReader:
                 self._done.pop(key, None)
                 self._to_store.pop(key, None)
         self._running().drop(lambda place: (place.topic, place.partition) in keys)
+
+    def _forget_all(self) -> None:
+        with self._lock:
+            self._done.clear()
+            self._ends.clear()
+            self._to_store.clear()
+        self._running().drop(lambda _: True)
 
     def _running(self) -> Buffer:
         if self._buffer is None:
