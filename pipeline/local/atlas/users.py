@@ -37,7 +37,7 @@ DEFAULT_USERS: Final = (
     Person(ADMIN, "admin@localhost", (), ("admin",)),
     Person("author", "author@localhost", (), ("author",)),
     Person("requester", "requester@localhost", (), ("requester",)),
-    Person("approver", "approver@localhost", ("stewards",), ("requester",)),
+    Person("approver", "approver@localhost", ("approvers",), ("requester",)),
 )
 """Who is there at the first start; their passwords are generated and told once."""
 

@@ -219,7 +219,7 @@ def test_everything_is_private_and_the_default_users_passwords_work(stage: Stage
     printed = stage.product.printed_passwords()
     assert set(printed) == {"author", "approver", "requester"}
     with stage.product.client("approver", printed["approver"]) as approver:
-        assert approver.get("/me").json()["groups"] == ["stewards"]
+        assert approver.get("/me").json()["groups"] == ["approvers"]
 
 
 def test_it_stops_cleanly_and_goes_on_where_it_was(tmp_path: Path) -> None:

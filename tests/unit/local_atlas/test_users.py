@@ -154,7 +154,7 @@ def test_the_first_start_makes_users_and_tells_their_passwords_once(tmp_path: Pa
         assert await users.ensure_defaults() == {}
         approver = await users.by_password("approver", told["approver"])
         assert approver is not None
-        assert approver.groups == ("stewards",)
+        assert approver.groups == ("approvers",)
 
     async def third(users: UserStore) -> None:
         assert await users.ensure_defaults("given") == {}
