@@ -1,13 +1,13 @@
 """What a shard must know before it judges: runs it doesn't hold, and for a tick or a look what people did."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from pipeline.core.errors import ErrorName
 from pipeline.core.statuses import CommandStatus, ItemStatus, TaskStatus
 from pipeline.machine.document import from_document
-from pipeline.machine.effects import CloseCommand, Effect
+from pipeline.machine.effects import CloseCommand, CloseItem, Effect
 from pipeline.machine.failure import fail_run, tampered
 from pipeline.machine.inputs import Command, Input, ItemDecision
 from pipeline.machine.run import Request, Run, parse_request
@@ -32,6 +32,7 @@ from sinks.atlas.answers import NotAdmitted, SinkObserver
 from sinks.atlas.cache import Kept, WrittenRuns
 from sinks.atlas.judging import Loaded
 
+T = TypeVar("T")
 FOUND_MAX: Final = 1_000
 """Open commands, or decided items, of all runs read at once; with more of them each run is asked for alone."""
 _REVISION_MAX: Final = 2**53
@@ -92,7 +93,10 @@ class Reader:
                 loaded[guid] = Loaded(kept.run, kept.name)
             else:
                 loaded[guid] = await self._from_store_alone(entities.get(guid), kept, now_ms)
-        asked = [command_view(entities[item.command_guid]) for item in commands if item.command_guid in entities]
+        await self._close_items(loaded)
+        asked = self._each(
+            command_view, [entities[one.command_guid] for one in commands if one.command_guid in entities]
+        )
         if looked_at:
             asked += await self._open_commands(looked_at)
             self._add(loaded, await self._decisions(looked_at))
@@ -200,13 +204,39 @@ class Reader:
         is_open = Filter(types.COMMAND_STATUS, "eq", CommandStatus.OPEN)
         wanted = (types.COMMAND_REQUEST, types.COMMAND_STATUS, types.COMMAND_AT)
         found = await self._of_runs(types.COMMAND, (is_open,), wanted, types.COMMAND_RUN_GUID, run_guids)
-        return [command_view(entity) for entity in found]
+        return self._each(command_view, found)
 
     async def _decisions(self, run_guids: set[str]) -> list[tuple[str, ItemDecision]]:
         decided = (Filter(types.ITEM_STATUS, "eq", ItemStatus.OPEN), Filter(types.ITEM_ACTION, "not_null"))
         wanted = (types.ITEM_ACTION, types.ITEM_COMMENT, types.ITEM_STATUS)
         found = await self._of_runs(types.ITEM, decided, wanted, types.ITEM_RUN_GUID, run_guids)
-        return [_decision(entity) for entity in found]
+        return self._each(_decision, found)
+
+    async def _close_items(self, loaded: dict[str, Loaded | NoRun]) -> None:
+        """A document that isn't believed can't say which questions it asked: the store is asked for the open ones."""
+        is_open = Filter(types.ITEM_STATUS, "eq", ItemStatus.OPEN)
+        for guid, found in loaded.items():
+            if isinstance(found, NoRun) or not found.must_write or not _is_tampered(found.run):
+                continue
+            query = Query(
+                types.ITEM,
+                (is_open, Filter(types.ITEM_RUN_GUID, "eq", guid)),
+                limit=FOUND_MAX,
+                attributes=(types.ITEM_STATUS,),
+            )
+            items = self._each(item_view, await self._store.find(query))
+            closed = tuple(CloseItem(item.qualified_name, item.task, ItemStatus.CLOSED) for item in items)
+            loaded[guid] = replace(found, effects=(*found.effects, *closed))
+
+    def _each(self, view: Callable[[Entity], T], entities: Iterable[Entity]) -> list[T]:
+        """One search finds what belongs to all runs, so one entity that can't be read must not stop it."""
+        views = []
+        for entity in entities:
+            try:
+                views.append(view(entity))
+            except (ValueError, TypeError, AttributeError, OverflowError) as error:
+                self._observer.alert("unreadable-entity", entity.guid, f"{type(error).__name__}: {error}")
+        return views
 
     async def _of_runs(
         self, type_name: str, filters: tuple[Filter, ...], wanted: tuple[str, ...], by: str, run_guids: set[str]
@@ -263,6 +293,10 @@ def _decision(entity: Entity) -> tuple[str, ItemDecision]:
         at=entity.updated_at,
         comment=view.comment,
     )
+
+
+def _is_tampered(run: Run) -> bool:
+    return run.error is not None and run.error.name == ErrorName.ENGINE_TAMPERED
 
 
 def _name_of(entity: Entity) -> str:

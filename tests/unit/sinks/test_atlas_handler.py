@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 
 from pipeline.core.limits import STORE_WRITE_TIMEOUT_S
@@ -6,7 +8,7 @@ from pipeline.messages.envelopes import CommandInput, EntityWrite, Look, Outcome
 from pipeline.spec.model import digest
 from pipeline.store import types
 from pipeline.store.mapping import command_view
-from pipeline.store.port import StoreUnavailableError, StoreUnknownError
+from pipeline.store.port import Query, StoreUnavailableError, StoreUnknownError
 from sinks.atlas.answers import Fallback, Ok, Retry
 from tests.unit.sinks.world import NOW, SinkWorld, result, spec_of_tasks, table, task
 
@@ -182,6 +184,22 @@ def test_a_document_changed_by_hand_ends_the_run(world: SinkWorld) -> None:
     assert world.document(guid)["engine"]["error"]["name"] == "Engine.Tampered"
     assert world.document(guid)["engine"]["revision"] == 2
     assert ("tampered", guid) in {alert[:2] for alert in world.observer.alerts}
+
+
+def test_the_questions_of_a_document_changed_by_hand_are_closed(world: SinkWorld) -> None:
+    guid = world.start(task("ask", type="APPROVAL"))
+    item = {"name": "ask", types.ITEM_RUN_GUID: guid, types.ITEM_TASK: "ask", types.ITEM_STATUS: "OPEN"}
+    world.write(EntityWrite(type_name=types.ITEM, qualified_name=f"{guid}/ask/0/0/sam", attributes=item))
+    other = {**item, types.ITEM_RUN_GUID: "another"}
+    world.write(EntityWrite(type_name=types.ITEM, qualified_name="another/ask/0/0/sam", attributes=other))
+    changed = {"name": "1", types.RUN_CONFIG: '{"engine":{"revision":3}}'}
+    world.write(EntityWrite(type_name=types.RUN, qualified_name="blockline/runs/1", attributes=changed), user="mallory")
+    world.handle(Look(run_guid=guid, reason="tampered"))
+    items = asyncio.run(world.store.find(Query(types.ITEM, attributes=(types.ITEM_STATUS,))))
+    assert {found.qualified_name: found.attributes[types.ITEM_STATUS] for found in items} == {
+        f"{guid}/ask/0/0/sam": "CLOSED",
+        "another/ask/0/0/sam": "OPEN",
+    }
 
 
 def test_a_tick_that_finds_an_older_revision_repairs_it(world: SinkWorld) -> None:
