@@ -42,6 +42,8 @@ OUTPUT_ENTITY_BYTES_MAX: Final = 768 * 1024
 RESULT_BYTES_MAX: Final = 1024 * 1024
 """A message on an edge; above it Numaflow 1.8.3 retries for ever and blocks the vertex."""
 ERROR_MESSAGE_CHARS_MAX: Final = 500
+ERROR_MESSAGE_BYTES_MAX: Final = 1000
+"""Of UTF-8, beside the limit of characters: 500 emoji would take four times the room."""
 COMMENT_CHARS_MAX: Final = 4000
 LATE_RESULTS_MAX: Final = 10
 APPLIED_MARKS_MAX: Final = 10

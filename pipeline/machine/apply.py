@@ -1,17 +1,20 @@
 """One transition: a run and what arrived for it give the next run and what to write with it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from pipeline.core.errors import ErrorName
 from pipeline.core.limits import DOCUMENT_BYTES_MAX, DOCUMENT_RESERVE_BYTES
+from pipeline.core.statuses import RunStatus
 from pipeline.machine.cascade import settle
 from pipeline.machine.commands import decide_on_item, obey
 from pipeline.machine.deadlines import judge
-from pipeline.machine.document import document_bytes
+from pipeline.machine.document import document_bytes, grown_bytes
 from pipeline.machine.effects import Transition
 from pipeline.machine.inputs import Command, Input, ItemDecision, Refused, Tick
 from pipeline.machine.results import merge
-from pipeline.machine.run import Run
+from pipeline.machine.room import TOO_LARGE, fitted, shortened
+from pipeline.machine.run import Run, TaskError
 from pipeline.machine.transitions import Draft
 from pipeline.messages.envelopes import Result
 from pipeline.spec.expressions import Evaluator
@@ -24,14 +27,46 @@ def apply(run: Run, inputs: Sequence[Input], *, now_ms: int, evaluator: Evaluato
     nothing more. Never raises for what an input says: what doesn't count is kept under ``late``, refused, or ignored.
     """
     oversized: frozenset[str] = frozenset()
+    is_tight = False
     while True:
-        draft = _drafted(Draft(run, now_ms, oversized=oversized), inputs, evaluator)
+        draft = _drafted(Draft(run, now_ms, oversized=oversized, is_tight=is_tight), inputs, evaluator)
         after = draft.finished()
+        if not draft.is_changed:
+            return Transition(run, is_changed=False, effects=tuple(draft.effects))
+        size = (document_bytes(run) if run.size is None else run.size) + grown_bytes(run, after)
+        excess = size - (DOCUMENT_BYTES_MAX - DOCUMENT_RESERVE_BYTES)
         candidates = draft.grown.keys() - oversized
-        if not candidates or _fits(after):
-            return Transition(after, draft.is_changed, tuple(draft.effects))
-        # Rare, so the whole transition is made again without the largest newcomer: nothing may follow from it.
-        oversized |= {max(candidates, key=lambda name: (draft.grown[name], name))}
+        # Rare, so the whole transition is made again without remarks, then without the largest newcomers: nothing may
+        # follow from them.
+        if excess > 0 and draft.has_remarks and not is_tight:
+            is_tight = True
+        elif excess > 0 and candidates:
+            oversized |= _largest({name: draft.grown[name] for name in candidates}, excess)
+        else:
+            return _kept(draft, after, size)
+
+
+def _largest(grown: Mapping[str, int], excess: int) -> frozenset[str]:
+    """As many of the newcomers as make up for the excess."""
+    chosen: set[str] = set()
+    for name in sorted(grown, key=lambda name: (grown[name], name), reverse=True):
+        if excess <= 0:
+            break
+        chosen.add(name)
+        excess -= grown[name]
+    return frozenset(chosen)
+
+
+def _kept(draft: Draft, after: Run, size: int) -> Transition:
+    """The transition with a run that the document can hold, be it by ending the run."""
+    if size <= DOCUMENT_BYTES_MAX:
+        return Transition(replace(after, size=size), is_changed=True, effects=tuple(draft.effects))
+    short = shortened(after)
+    if short is None and not draft.is_over:
+        draft.cancel_living(TOO_LARGE)
+        draft.end_run(RunStatus.FAILURE, error=TaskError(ErrorName.ENGINE_TOO_LARGE.value, TOO_LARGE))
+        after = draft.finished()
+    return Transition(short or fitted(after), is_changed=True, effects=tuple(draft.effects))
 
 
 def _drafted(draft: Draft, inputs: Sequence[Input], evaluator: Evaluator) -> Draft:
@@ -57,7 +92,3 @@ def _refuse(draft: Draft, refused: Refused) -> None:
     state = draft.tasks.get(refused.task)
     if state is not None and not state.is_over and state.attempt > 0:
         draft.fail(refused.task, ErrorName.METADATA_REFUSED, refused.reason)
-
-
-def _fits(run: Run) -> bool:
-    return document_bytes(run) <= DOCUMENT_BYTES_MAX - DOCUMENT_RESERVE_BYTES

@@ -159,7 +159,7 @@ def settled_item(task: str, approval: Approval, name: str, otherwise: ItemStatus
     if decision is None:
         return CloseItem(item, task, otherwise)
     comment = decision.get("comment", "")
-    if len(comment) == DECISION_COMMENT_CHARS_MAX:
+    if comment is not None and len(comment) == DECISION_COMMENT_CHARS_MAX:
         comment = None  # it may have been cut for the document: the item keeps the whole of it
     return CloseItem(item, task, ItemStatus.DECIDED, decision["action"], comment, decision["by"], decision["at"])
 
@@ -237,5 +237,5 @@ def output_of(approval: Approval, result: str) -> dict[str, Any]:
     return {
         "decision": result,
         "decided_by": [decision["by"] for decision in decisions],
-        "comment": decisions[-1].get("comment", ""),
+        "comment": decisions[-1].get("comment") or "",
     }

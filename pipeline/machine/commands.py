@@ -59,8 +59,10 @@ def obey(draft: Draft, command: Command) -> None:
     reason = _apply(draft, command)
     if reason is not None and not draft.is_over:
         # Of a run that is over every command is refused alike; before that the same one could be applied later.
-        draft.refusals = (*draft.refusals, {"command": command.id, "reason": reason})[-REFUSALS_KEPT_MAX:]
-        draft.is_changed = True
+        draft.has_remarks = True
+        if not draft.is_tight:
+            draft.refusals = (*draft.refusals, {"command": command.id, "reason": reason})[-REFUSALS_KEPT_MAX:]
+            draft.is_changed = True
     draft.emit(_verdict(command, reason))
 
 

@@ -73,6 +73,16 @@ def document_bytes(run: Run) -> int:
     return len(encode(to_document(run)))
 
 
+def grown_bytes(before: Run, after: Run) -> int:
+    """By how much the document grew between two revisions of a run, counted from what changed alone."""
+    grown = len(encode(_engine_body(after))) - len(encode(_engine_body(before)))
+    for name, state in after.tasks.items():
+        old = before.tasks[name]
+        if state is not old:
+            grown += len(encode(_task_body(state))) - len(encode(_task_body(old)))
+    return grown
+
+
 def _engine_body(run: Run) -> dict[str, Any]:
     body: dict[str, Any] = {
         "revision": run.revision,

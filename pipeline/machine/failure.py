@@ -5,6 +5,7 @@ from typing import Final
 from pipeline.core.errors import ErrorName
 from pipeline.core.statuses import RunStatus
 from pipeline.machine.effects import Transition
+from pipeline.machine.room import TOO_LARGE, bare, fitted
 from pipeline.machine.run import Request, Run, TaskError, cut
 from pipeline.machine.start import unstarted
 from pipeline.machine.transitions import Draft
@@ -21,7 +22,16 @@ def fail_run(run: Run, error_name: ErrorName, message: str, *, now_ms: int) -> T
     if not draft.is_over:
         draft.cancel_living(message)
         draft.end_run(RunStatus.FAILURE, error=TaskError(error_name.value, cut(message)))
-    return Transition(draft.finished(), draft.is_changed, tuple(draft.effects))
+    run = fitted(draft.finished()) if draft.is_changed else run
+    return Transition(run, draft.is_changed, tuple(draft.effects))
+
+
+def too_large(run: Run, *, now_ms: int) -> Transition:
+    """The last resort for a run whose document the store refuses: FAILURE ``Engine.TooLarge``, outputs, messages and
+    questions left out. Of a run that is over nothing changes.
+    """
+    ended = fail_run(run, ErrorName.ENGINE_TOO_LARGE, TOO_LARGE, now_ms=now_ms)
+    return Transition(bare(ended.run), ended.is_changed, ended.effects) if ended.is_changed else ended
 
 
 def tampered(request: Request | None, run_guid: str, revision: int, now_ms: int) -> Transition:

@@ -210,6 +210,9 @@ def _keep_late(draft: Draft, result: Result, state: TaskState) -> None:
     mark = _mark(result)
     if mark in state.applied or any(entry["mark"] == mark for entry in state.late):
         return
+    draft.has_remarks = True
+    if draft.is_tight:
+        return
     entry: dict[str, Any] = {
         "mark": mark,
         "round": result.round,

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from pipeline.core.limits import DISPATCH_LEASE_MS, ERROR_MESSAGE_CHARS_MAX
+from pipeline.core.limits import DISPATCH_LEASE_MS, ERROR_MESSAGE_BYTES_MAX, ERROR_MESSAGE_CHARS_MAX
 from pipeline.core.statuses import TERMINAL, RunPhase, RunStatus, TaskStatus
 from pipeline.messages.canonical import MalformedError
 from pipeline.messages.envelopes import Requester
@@ -37,8 +37,14 @@ def spec_by_digest(spec_digest: str, body: Mapping[str, Any]) -> Spec:
 
 
 def cut(message: str) -> str:
-    """A message short enough for the document."""
-    return message if len(message) <= ERROR_MESSAGE_CHARS_MAX else message[: ERROR_MESSAGE_CHARS_MAX - 1] + "…"
+    """A message short enough for the document, in characters and in bytes, and of characters that JSON can keep."""
+    if len(message) <= ERROR_MESSAGE_CHARS_MAX and message.isascii():
+        return message
+    short = message if len(message) <= ERROR_MESSAGE_CHARS_MAX else message[: ERROR_MESSAGE_CHARS_MAX - 1] + "…"
+    raw = short.encode(errors="replace")
+    if len(raw) <= ERROR_MESSAGE_BYTES_MAX:
+        return raw.decode()
+    return raw[: ERROR_MESSAGE_BYTES_MAX - len("…".encode())].decode(errors="ignore") + "…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +159,8 @@ class Run:
     wake_at: int = 0
     ended_by: Mapping[str, Any] | None = None
     refusals: tuple[Mapping[str, str], ...] = ()
+    size: int | None = field(default=None, compare=False, repr=False)
+    """Bytes of its document, where they were counted; no part of the document."""
 
     @property
     def spec(self) -> Spec:

@@ -6,6 +6,7 @@ from pipeline.core.statuses import RunStatus, TaskStatus
 from pipeline.machine.cascade import begin
 from pipeline.machine.document import document_bytes
 from pipeline.machine.effects import Transition
+from pipeline.machine.room import fitted
 from pipeline.machine.run import Request, Run, TaskError, TaskState
 from pipeline.machine.transitions import Draft
 from pipeline.spec.expressions import Evaluator
@@ -39,5 +40,5 @@ def start(request: Request, run_guid: str, evaluator: Evaluator) -> Transition:
         draft = Draft(unstarted(request, run_guid), request.created_at)
         draft.cancel_living(_TOO_LARGE)
         draft.end_run(RunStatus.FAILURE, error=TaskError(ErrorName.ENGINE_TOO_LARGE, _TOO_LARGE))
-        run = draft.finished()
+        run = fitted(draft.finished())
     return Transition(run, is_changed=True, effects=tuple(draft.effects))

@@ -44,11 +44,16 @@ def lease_of(first_ms: int, dispatches: int) -> int:
 class Draft:
     """A run in the making: reads see what was changed so far."""
 
-    def __init__(self, base: Run, now_ms: int, *, oversized: frozenset[str] = frozenset()) -> None:
-        """``oversized``: tasks whose output or state doesn't fit in the document, as an earlier try has shown."""
+    def __init__(
+        self, base: Run, now_ms: int, *, oversized: frozenset[str] = frozenset(), is_tight: bool = False
+    ) -> None:
+        """What an earlier try has shown: ``oversized`` tasks, whose output or state the document has no room for, and
+        ``is_tight``: no room for late results and refusals either.
+        """
         self.base = base
         self.now_ms = now_ms
         self.oversized = oversized
+        self.is_tight = is_tight
         self.request = base.request
         self.spec = base.spec
         self.revision = base.revision + 1
@@ -61,6 +66,8 @@ class Draft:
         self.effects: list[Effect] = []
         self.grown: dict[str, int] = {}
         """Bytes of output or state that were added, by task."""
+        self.has_remarks = False
+        """Whether late results or refusals were added."""
         self.just_ended: deque[str] = deque()
         """Tasks whose followers haven't been looked at yet."""
         self.is_changed = False
@@ -196,6 +203,7 @@ class Draft:
             wake_at=0 if self.is_over else wake_up(self.spec, self.tasks, self.now_ms),
             ended_by=self.ended_by,
             refusals=self.refusals,
+            size=None,
         )
 
     def _phase(self) -> RunPhase:

@@ -1,10 +1,19 @@
 import pytest
 
-from pipeline.core.limits import DOCUMENT_BYTES_MAX, DOCUMENT_RESERVE_BYTES, OUTPUT_INLINE_BYTES_MAX, STATE_BYTES_MAX
+from pipeline.core.limits import (
+    DOCUMENT_BYTES_MAX,
+    DOCUMENT_RESERVE_BYTES,
+    ERROR_MESSAGE_BYTES_MAX,
+    ERROR_MESSAGE_CHARS_MAX,
+    OUTPUT_INLINE_BYTES_MAX,
+    STATE_BYTES_MAX,
+)
 from pipeline.core.statuses import TaskStatus
 from pipeline.machine.document import document_bytes
+from pipeline.machine.failure import too_large
+from pipeline.machine.run import cut
 from pipeline.messages.envelopes import EntityWrite, Outcome
-from tests.unit.machine.runs import Story, approval, request, task
+from tests.unit.machine.runs import Story, approval, check_step, request, task
 
 ROOM = DOCUMENT_BYTES_MAX - DOCUMENT_RESERVE_BYTES
 
@@ -65,3 +74,27 @@ def test_an_output_that_the_document_has_no_room_for_is_dropped_alone() -> None:
     assert "t3" in dropped, "the largest goes first"
     assert story.statuses()["end"] == "OMITTED", "nothing follows from what was dropped"
     assert all(story.state(name).output is None for name in dropped)
+
+
+@pytest.mark.parametrize("message", ["🙂" * 254, "й" * 5000, "\ud800" * 600])
+def test_a_message_is_cut_by_its_bytes_too(message: str) -> None:
+    short = cut(message)
+    assert len(short) <= ERROR_MESSAGE_CHARS_MAX
+    assert len(short.encode()) <= ERROR_MESSAGE_BYTES_MAX
+    assert short.endswith("…")
+
+
+def test_a_refused_run_ends_without_outputs_and_messages() -> None:
+    story = Story(request(task("a"), task("b"), task("c")))
+    story.succeed("a", "y" * 1000)
+    story.fail("b", message="it broke")
+    made = too_large(story.run, now_ms=story.now)
+    check_step(story.run, made, story.now)
+    assert (made.run.status.value, made.run.error.name) == ("FAILURE", "Engine.TooLarge")  # type: ignore[union-attr]
+    assert all(state.output is None for state in made.run.tasks.values())
+    assert [state.error and state.error.as_json() for state in made.run.tasks.values()] == [
+        None,
+        {"name": "Task.Failed", "message": ""},
+        {"name": "Task.Cancelled", "message": ""},
+    ]
+    assert not too_large(made.run, now_ms=story.now).is_changed
