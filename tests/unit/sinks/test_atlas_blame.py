@@ -78,3 +78,26 @@ def test_a_run_the_store_refuses_altogether_is_a_dead_letter_with_the_stores_wor
     [answer] = world.handle(result(guid))
     assert isinstance(answer, Fallback)
     assert (answer.letter.reason, answer.letter.run_guid) == ("not this one", guid)
+
+
+def test_a_run_whose_document_the_store_wont_have_ends_and_says_so() -> None:
+    world = SinkWorld()
+    guid = world.start(task("a"), task("b", depends="a"))
+    is_new = '"SUCCESS"'
+    world.wire.is_refused = lambda write: is_new in write.attributes.get(types.RUN_CONFIG, "")
+    [answer] = world.handle(result(guid))
+    assert isinstance(answer, Fallback)
+    assert world.status(guid) == "FAILURE"
+    error = world.document(guid)["engine"]["error"]
+    assert (error["name"], "not this one" in error["message"]) == ("Engine.Internal", True)
+    assert world.handle(Tick(run_guid=guid, at=NOW + 1)) == [Ok()]
+
+
+def test_a_command_whose_write_is_refused_ends_the_run_all_the_same() -> None:
+    world = SinkWorld()
+    guid = world.start(task("a"), task("b", depends="a"))
+    world.handle(result(guid))
+    world.ask(guid, "terminate")
+    world.wire.is_refused = lambda write: '"TERMINATED"' in write.attributes.get(types.RUN_CONFIG, "")
+    assert world.handle(Tick(run_guid=guid, at=NOW + 1)) == [Ok()]
+    assert world.status(guid) == "FAILURE"

@@ -142,3 +142,13 @@ def test_what_was_asked_of_a_run_that_is_gone_is_refused_and_due_no_more() -> No
     writes = len(world.wire.bulks)
     assert world.handle(Tick(run_guid=guid, at=NOW + 99)) == [Ok()]
     assert len(world.wire.bulks) == writes
+
+
+def test_a_command_that_cant_be_read_stops_no_search() -> None:
+    world = SinkWorld()
+    guid = world.start(task("a", type="CONDITION", arguments=[{"expression": "true"}]))
+    scribbled = {"name": "c1", types.COMMAND_STATUS: "OPEN", types.COMMAND_AT: "soon"}
+    world.write(EntityWrite(type_name=types.COMMAND, qualified_name=f"{guid}/c1", attributes=scribbled))
+    assert world.handle(Look(run_guid=guid, reason="start")) == [Ok()]
+    assert world.status(guid) == "SUCCESS"
+    assert [alert[0] for alert in world.observer.alerts] == ["unreadable-entity"]
