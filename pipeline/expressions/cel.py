@@ -12,6 +12,7 @@ from cel_expr_python import cel
 
 from pipeline.core.limits import EXPRESSION_CHARS_MAX, RESOLVED_BYTES_MAX
 from pipeline.expressions.cost import IN_ORDER, Cost, cost_of, excess_with, in_order
+from pipeline.expressions.typed_names import is_of_messages, plain_names, typed_environment
 from pipeline.spec.expressions import ExpressionAbsentError, ExpressionError, ExpressionProblem
 from pipeline.spec.lexemes import LexemeError, fields_of
 from pipeline.spec.pointers import did_you_mean, shown
@@ -42,6 +43,13 @@ _REASONS: Final = (
 _REPORTED: Final = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
 _UNDECLARED: Final = re.compile(r"undeclared reference to '([^']*)'")
 _OVERLOAD: Final = re.compile(r"found no matching overload for '([^']*)' applied to '(.*)'")
+_SHOWN_AS: Final = {
+    "wrapper(string)": "string",
+    "google.protobuf.Timestamp": "timestamp",
+    "google.protobuf.Duration": "duration",
+}
+_WELL_KNOWN: Final = re.compile("|".join(map(re.escape, _SHOWN_AS)))
+_SELECT: Final = re.compile(r"expression of type '.*' cannot be the operand of a select")
 _SYNTAX: Final = re.compile(r"Syntax error: (?:mismatched|extraneous) input '(.*?)' expecting")
 
 
@@ -49,6 +57,7 @@ _SYNTAX: Final = re.compile(r"Syntax error: (?:mismatched|extraneous) input '(.*
 class _Program:
     expression: Any
     cost: Cost
+    result_type: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,7 @@ class CelEvaluator:
     def __init__(self, programs_kept_max: int = PROGRAMS_KEPT_MAX) -> None:
         """``programs_kept_max`` is at least 1."""
         self._environment = _environment()
+        self._typed = typed_environment()
         self._kept_max = programs_kept_max
         self._programs: OrderedDict[str, _Program | _Refused] = OrderedDict()
 
@@ -70,7 +80,7 @@ class CelEvaluator:
         program = self._program(text)
         if isinstance(program, _Refused):
             return program.problems
-        if is_condition and program.expression.return_type() not in _TRUTHS:
+        if is_condition and program.result_type not in _TRUTHS:
             return (ExpressionProblem(None, "The expression isn't a condition: it must be true or false."),)
         return ()
 
@@ -119,11 +129,26 @@ class CelEvaluator:
             return _refused(excess)
         if problems := (*_unknown_members(text),):
             return _Refused(problems)
+        return self._checked(text, cost)
+
+    def _checked(self, text: str, cost: Cost) -> _Program | _Refused:
+        typed = self._result_type(text)
+        if isinstance(typed, _Refused):
+            return typed
         try:
-            self._environment.compile(text)  # the author's own text, for the positions in its errors
-            return _Program(self._environment.compile(in_order(text)), cost)
+            plain = self._environment.compile(text)  # the author's own text, for the positions in its errors
+            result_type = plain.return_type() if typed is None else typed
+            return _Program(self._environment.compile(in_order(text)), cost, result_type)
         except RuntimeError as error:
             return _Refused(_problems(str(error), text))
+
+    def _result_type(self, text: str) -> Any:
+        """The type by what is known of every name; ``None`` if the text treats an object in ways only maps know."""
+        try:
+            return self._typed.compile(text).return_type()
+        except RuntimeError as error:
+            report = "\n".join(line for line in str(error).split("\n") if not is_of_messages(line))
+            return _Refused(_problems(report, text)) if _REPORTED.search(report) else None
 
 
 def _unreadable(text: str) -> str | None:
@@ -150,15 +175,7 @@ def _environment() -> Any:
         for kind, parameter in (("map", types.Map(types.DYN, types.DYN)), ("list", types.List(types.DYN)))
     ]
     return cel.NewEnv(
-        variables={
-            # `run` has two members only, so that a third is an error at the check
-            "run.input": types.DYN,
-            "run.requester": types.Map(types.STRING, types.DYN),
-            "tasks": types.Map(types.STRING, types.Map(types.STRING, types.DYN)),
-            "asset": types.Map(types.STRING, types.DYN),
-            "now": types.TIMESTAMP,
-            "item": types.DYN,
-        },
+        variables=plain_names(),
         functions=[cel.FunctionDecl(IN_ORDER, visited)],
     )
 
@@ -222,14 +239,21 @@ def _sentence(message: str) -> str:
         return _undeclared(match[1])
     if match := _OVERLOAD.search(message):
         operator = match[1].replace("_", "").replace("@", "") or match[1]
-        return f"`{shown(operator)}` can't be applied to ({shown(match[2].strip('()'))})."
+        return f"`{shown(operator)}` can't be applied to ({shown(_operands(match[2]))})."
+    if _SELECT.search(message):
+        return "The expression reads a field of a value that has no fields."
     if match := _SYNTAX.search(message):
-        if match[1] == "<EOF>":
-            return "The expression ends too early."
-        return f"`{shown(match[1])}` can't stand here."
+        is_end = match[1] == "<EOF>"
+        return "The expression ends too early." if is_end else f"`{shown(match[1])}` can't stand here."
     if "recursion" in message:
         return "The expression is nested too deep."
     return f"The expression can't be read: {shown(message, 160).rstrip('.')}."
+
+
+def _operands(types: str) -> str:
+    """The types in ``(a, b)``, and in ``a.(b)``, which is how the library writes the call of a method."""
+    receiver, _, arguments = _WELL_KNOWN.sub(lambda found: _SHOWN_AS[found[0]], types).removesuffix(")").partition("(")
+    return ", ".join(part for part in (receiver.removesuffix("."), arguments) if part)
 
 
 def _undeclared(name: str) -> str:

@@ -113,7 +113,7 @@ def test_absence(text: str, named: str) -> None:
         ("run.input.nul.x", "The expression reads a field of a value that has no fields."),
         ("run.input.n.x", "The expression reads a field of a value that has no fields."),
         ("run.input.n + 1.0", "The expression combines values of types that don't go together."),
-        ("run.requester.name + 1", "The expression combines values of types that don't go together."),
+        ('run.requester["name"] + 1', "The expression combines values of types that don't go together."),
         ("run.input.n / 0", "The expression divides by zero."),
         ("run.input.n % 0", "The expression divides by zero."),
         ("9223372036854775807 + run.input.n", "A number in the expression becomes too large."),
