@@ -1,11 +1,12 @@
 """Ends that the engine itself decides."""
 
+from dataclasses import replace
 from typing import Final
 
 from pipeline.core.errors import ErrorName
 from pipeline.core.statuses import RunStatus
 from pipeline.machine.effects import Transition
-from pipeline.machine.room import TOO_LARGE, bare, fitted
+from pipeline.machine.room import bare, fitted
 from pipeline.machine.run import Request, Run, TaskError, cut
 from pipeline.machine.start import unstarted
 from pipeline.machine.transitions import Draft
@@ -26,12 +27,14 @@ def fail_run(run: Run, error_name: ErrorName, message: str, *, now_ms: int) -> T
     return Transition(run, draft.is_changed, tuple(draft.effects))
 
 
-def too_large(run: Run, *, now_ms: int) -> Transition:
-    """The last resort for a run whose document the store refuses: FAILURE ``Engine.TooLarge``, outputs, messages and
-    questions left out. Of a run that is over nothing changes.
+def refused(run: Run, sentence: str, *, now_ms: int) -> Transition:
+    """The last resort for a run whose document the store refuses: FAILURE ``Engine.Internal`` with ``sentence``;
+    outputs, questions and what failures said are left out. Of a run that is over nothing changes.
     """
-    ended = fail_run(run, ErrorName.ENGINE_TOO_LARGE, TOO_LARGE, now_ms=now_ms)
-    return Transition(bare(ended.run), ended.is_changed, ended.effects) if ended.is_changed else ended
+    ended = fail_run(run, ErrorName.ENGINE_INTERNAL, sentence, now_ms=now_ms)
+    if not ended.is_changed:
+        return ended
+    return replace(ended, run=fitted(replace(bare(ended.run), error=ended.run.error, size=None)))
 
 
 def tampered(request: Request | None, run_guid: str, revision: int, now_ms: int) -> Transition:

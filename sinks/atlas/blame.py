@@ -3,13 +3,9 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.core.errors import ErrorName
-from pipeline.core.limits import DOCUMENT_BYTES_MAX
 from pipeline.core.statuses import CommandStatus
-from pipeline.machine.document import document_bytes
 from pipeline.machine.effects import CloseCommand
 from pipeline.machine.inputs import Command, Input, Refused
-from pipeline.machine.run import Run
 from pipeline.messages.envelopes import Result
 from sinks.atlas.judging import Judge, Loaded, Plan, engine_failure, in_order
 from sinks.atlas.writing import BulkWriter, Fate, Written
@@ -58,17 +54,15 @@ class OneByOne:
             plan = self._judge.plan(current, [given, *refusals], now_ms)
             step = await self._write(plan, given)
         if step.end.fate is Fate.REFUSED:
-            return await self._last_resort(current, step, plan.run, now_ms)
+            return await self._last_resort(current, step, now_ms)
         return step
 
-    async def _last_resort(self, current: Loaded, refused: Step, after: Run, now_ms: int) -> Step:
+    async def _last_resort(self, current: Loaded, refused: Step, now_ms: int) -> Step:
         """Nobody's entities are to blame, so it is the document, which nothing later would make any smaller: its end
         does, with what its failures said left out.
         """
-        is_too_large = document_bytes(after) > DOCUMENT_BYTES_MAX
-        name = ErrorName.ENGINE_TOO_LARGE if is_too_large else ErrorName.ENGINE_INTERNAL
         sentence = f"The store refuses what this run has become: {refused.end.reason}"
-        step = await self._write(self._judge.ended(current, name, sentence, now_ms), refused.given)
+        step = await self._write(self._judge.ended(current, sentence, now_ms), refused.given)
         if step.end.fate is not Fate.WRITTEN:
             return refused if step.end.fate is Fate.REFUSED else step
         is_result = isinstance(refused.given, Result)

@@ -1,13 +1,13 @@
 """What a run becomes by the inputs of a batch; no I/O."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.core.errors import ErrorName
 from pipeline.machine.apply import apply
 from pipeline.machine.effects import Effect, Transition, WriteEntity
-from pipeline.machine.failure import fail_run
+from pipeline.machine.failure import refused
 from pipeline.machine.inputs import Command, Input, ItemDecision, Refused
 from pipeline.machine.inputs import Tick as Due
 from pipeline.machine.run import Run
@@ -60,14 +60,9 @@ class Judge:
         transition = apply(loaded.run, in_order(inputs), now_ms=now_ms, evaluator=self._evaluator)
         return self._plan(loaded, transition)
 
-    def ended(self, loaded: Loaded, error_name: ErrorName, sentence: str, now_ms: int) -> Plan:
-        """The run FAILURE, as small as it can be: its failures keep their names and lose what they said."""
-        tasks = {
-            name: state if state.error is None else replace(state, error=replace(state.error, message=""))
-            for name, state in loaded.run.tasks.items()
-        }
-        run = replace(loaded.run, tasks=tasks)
-        return self._plan(loaded, fail_run(run, error_name, sentence, now_ms=now_ms))
+    def ended(self, loaded: Loaded, sentence: str, now_ms: int) -> Plan:
+        """The run FAILURE, as small as it can be."""
+        return self._plan(loaded, refused(loaded.run, sentence, now_ms=now_ms))
 
     def _plan(self, loaded: Loaded, transition: Transition) -> Plan:
         effects = (*loaded.effects, *transition.effects)

@@ -7,7 +7,7 @@ from pipeline.core.limits import DOCUMENT_BYTES_MAX
 from pipeline.core.statuses import RunStatus
 from pipeline.machine.apply import apply
 from pipeline.machine.document import document_bytes, from_document, to_document
-from pipeline.machine.failure import too_large
+from pipeline.machine.failure import refused
 from pipeline.machine.inputs import Input
 from pipeline.machine.run import Run
 from pipeline.machine.start import start
@@ -61,7 +61,7 @@ def test_no_document_is_too_large_and_a_run_can_be_ended(data: st.DataObject) ->
         assert after == again, "it gives way in the same way each time"
         run = after.run
         check(run)
-    check(too_large(run, now_ms=CREATED_AT + 2).run)
+    check(refused(run, "no", now_ms=CREATED_AT + 2).run)
     if not run.is_over:
         end = story.command("terminate", "🙂" * 100, id="end", comment="🙂" * 4000)
         ended = apply(run, [end], now_ms=CREATED_AT + 2, evaluator=EVALUATOR).run

@@ -10,7 +10,7 @@ from pipeline.core.limits import (
 )
 from pipeline.core.statuses import TaskStatus
 from pipeline.machine.document import document_bytes
-from pipeline.machine.failure import too_large
+from pipeline.machine.failure import refused
 from pipeline.machine.run import cut
 from pipeline.messages.envelopes import EntityWrite, Outcome
 from tests.unit.machine.runs import Story, approval, check_step, request, task
@@ -88,13 +88,14 @@ def test_a_refused_run_ends_without_outputs_and_messages() -> None:
     story = Story(request(task("a"), task("b"), task("c")))
     story.succeed("a", "y" * 1000)
     story.fail("b", message="it broke")
-    made = too_large(story.run, now_ms=story.now)
+    made = refused(story.run, "The store says no.", now_ms=story.now)
     check_step(story.run, made, story.now)
-    assert (made.run.status.value, made.run.error.name) == ("FAILURE", "Engine.TooLarge")  # type: ignore[union-attr]
+    assert (made.run.status.value, made.run.error.name) == ("FAILURE", "Engine.Internal")  # type: ignore[union-attr]
+    assert made.run.error.message == "The store says no."  # type: ignore[union-attr]
     assert all(state.output is None for state in made.run.tasks.values())
     assert [state.error and state.error.as_json() for state in made.run.tasks.values()] == [
         None,
         {"name": "Task.Failed", "message": ""},
         {"name": "Task.Cancelled", "message": ""},
     ]
-    assert not too_large(made.run, now_ms=story.now).is_changed
+    assert not refused(made.run, "again", now_ms=story.now).is_changed
