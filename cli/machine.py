@@ -24,6 +24,7 @@ from cli.adapters import AtlasAudit, KeptMails
 from cli.data_folder import DataFolder
 from cli.front import front
 from cli.manifests import RUNNERS, manifest_of
+from cli.readiness import LOOK_S, SinkWatch, is_store_well
 from cli.topic import EmbeddedTopic, KafkaTopic, Topic
 from cli.vertices import Parts, servers
 from pipeline.blocks.registry import Registry
@@ -67,7 +68,11 @@ class Machine:
         self._stack = contextlib.AsyncExitStack()
         self._plane: LocalPlane | None = None
         self._topic: Topic = KafkaTopic(settings.kafka) if settings.kafka else EmbeddedTopic(clock)
-        self._is_following = False
+        self._database: Database | None = None
+        self._outbox: Outbox | None = None
+        self._reader: AssignedReader | None = None
+        self._follower: TopicFollower | None = None
+        self._sinks = SinkWatch()
         self.hub = Hub()
         self.told_passwords: Mapping[str, str] = {}
         """Passwords of users that were made by this start, to be said once."""
@@ -83,7 +88,7 @@ class Machine:
         seal = Seal(self._folder.engine_key())
         starting = asyncio.create_task(self._topic.start())
         self._stack.push_async_callback(self._topic.stop)
-        database = Database(self._folder.database)
+        database = self._database = Database(self._folder.database)
         self._stack.push_async_callback(database.close)
         users = await UserStore.open(database)
         self.told_passwords = await users.ensure_defaults(self._settings.admin_password)
@@ -98,7 +103,7 @@ class Machine:
         self._stack.callback(mail.mailbox.close)
         registry, evaluator = Registry.load(RUNNERS), CelEvaluator()
         directory = EmbeddedDirectory(users)
-        outbox = Outbox(database, self._clock)
+        outbox = self._outbox = Outbox(database, self._clock)
         await starting
         reader = await self._read(outbox)
         parts = Parts(
@@ -119,6 +124,7 @@ class Machine:
         await asyncio.wrap_future(loaded)
         await self._run_plane(parts)
         self._background(lambda: outbox.relay(self._topic.producer()), "outbox")
+        self._background(self._look, "readiness")
         services = Services(
             store=store,
             seal=seal,
@@ -139,10 +145,14 @@ class Machine:
     async def parts(self) -> dict[str, bool]:
         """Which parts are ready, by name."""
         status = {} if self._plane is None else self._plane.status()
+        is_reading = self._reader is not None and self._reader.is_alive
         return {
             "broker": self._topic.is_up,
-            "plane": bool(status) and all(vertex.is_up for vertex in status.values()),
-            "follower": self._is_following,
+            "follower": self._follower is not None and self._follower.is_alive,
+            "plane": bool(status) and is_reading and all(vertex.is_up for vertex in status.values()),
+            "sinks": self._sinks.is_moving(self._clock.monotonic_s()),
+            "store": self._database is not None and await is_store_well(self._database),
+            "outbox": self._outbox is not None and self._outbox.is_moving,
         }
 
     async def watch(self) -> None:
@@ -159,6 +169,13 @@ class Machine:
         self.hub.close()
         await self._stack.aclose()
 
+    async def _look(self) -> None:
+        while True:
+            if self._plane is not None:
+                self._sinks.look(self._plane.status(), self._clock.monotonic_s())
+            await self._topic.look()
+            await self._clock.sleep(LOOK_S)
+
     def _kept(self, mail: OpenedMail) -> KeptMails | None:
         self.has_outbox = mail.via is Via.OUTBOX
         return KeptMails(mail.mailbox) if self.has_outbox else None
@@ -166,7 +183,7 @@ class Machine:
     async def _read(self, outbox: Outbox) -> AssignedReader:
         self._topic.on_restart(outbox.resend)
         self._topic.on_restart(self.hub.read_again)
-        reader = self._topic.reader()
+        reader = self._reader = self._topic.reader()
         self._stack.push_async_callback(reader.close)
         await reader.start()
         await reader.started()
@@ -180,11 +197,10 @@ class Machine:
         return on_done
 
     async def _follow(self) -> None:
-        follower = self._topic.follower()
+        follower = self._follower = self._topic.follower()
         self._stack.push_async_callback(follower.close)
         await follower.start()
         await follower.started()
-        self._is_following = True
         self._background(lambda: self._tell(follower), "follower")
 
     async def _tell(self, follower: TopicFollower) -> None:

@@ -6,7 +6,7 @@ from typing import Protocol
 from pipeline.cdc.admin import TopicAdmin
 from pipeline.cdc.assigned import AssignedReader, TopicFollower
 from pipeline.cdc.offsets import Position
-from pipeline.cdc.producer import KafkaEventProducer
+from pipeline.cdc.producer import BrokerUnavailableError, KafkaEventProducer
 from pipeline.cdc.topics import TOPIC
 from pipeline.core.clock import Clock
 from pipeline.local.atlas.outbox import EventProducer
@@ -23,6 +23,10 @@ class Topic(Protocol):
 
     async def start(self) -> None:
         """Start what has to be started."""
+        ...
+
+    async def look(self) -> None:
+        """Find out whether the broker is there, where that takes asking; now and then."""
         ...
 
     def producer(self) -> EventProducer:
@@ -60,11 +64,14 @@ class EmbeddedTopic:
     @property
     def is_up(self) -> bool:
         """See :class:`Topic`."""
-        return self._broker.pid is not None
+        return self._broker.is_up
 
     async def start(self) -> None:
         """See :class:`Topic`."""
         await self._broker.start()
+
+    async def look(self) -> None:
+        """See :class:`Topic`; a child process is known to be there."""
 
     def producer(self) -> EventProducer:
         """See :class:`Topic`."""
@@ -98,16 +105,25 @@ class KafkaTopic:
         """``bootstrap``: ``host:port``, more with commas."""
         self._bootstrap = bootstrap
         self._producer: KafkaEventProducer | None = None
+        self._is_up = False
 
     @property
     def is_up(self) -> bool:
-        """See :class:`Topic`; librdkafka reconnects by itself."""
-        return self._producer is not None
+        """See :class:`Topic`; as of the last look."""
+        return self._is_up
 
     async def start(self) -> None:
         """See :class:`Topic`."""
         await TopicAdmin(self._bootstrap).create(TOPIC)
         self._producer = KafkaEventProducer(self._bootstrap, TOPIC)
+        self._is_up = True
+
+    async def look(self) -> None:
+        """See :class:`Topic`; what sends and reads reconnects by itself, and says nothing of it."""
+        try:
+            self._is_up = TOPIC in await TopicAdmin(self._bootstrap).names()
+        except BrokerUnavailableError:
+            self._is_up = False
 
     def producer(self) -> EventProducer:
         """See :class:`Topic`; started before."""

@@ -2,7 +2,7 @@
 
 The engine and administrators write everything. Of the engine's types, a requester may create a run that asks for
 itself, and a recipient may write the decision on their own open inbox item. Everything else in the catalog is the
-authors'. All may read.
+authors'. Who may read: see sight.py.
 """
 
 from collections.abc import Collection, Mapping
