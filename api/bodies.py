@@ -1,5 +1,6 @@
 """JSON from outside: capped, depth-checked, and refused with a pointer and a sentence."""
 
+import asyncio
 import difflib
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
@@ -7,13 +8,16 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.requests import Request
 
-from api.problems import ApiError, invalid
+from api.problems import ApiError, first_of, invalid
 from pipeline.core.errors import Problem
 from pipeline.core.limits import JSON_DEPTH_MAX
 from pipeline.messages.canonical import MalformedError, decode
+from pipeline.spec.json_text import faults
 
 BODY_BYTES_MAX: Final = 2 * 1024 * 1024
 """Far above the largest spec, so that an oversized spec is refused with a sentence about specs."""
+SCANNED_AT_ONCE_BYTES: Final = 64 * 1024
+"""A longer text is looked through in a thread: it takes more than a few milliseconds."""
 
 B = TypeVar("B", bound=BaseModel)
 
@@ -28,7 +32,7 @@ async def read_json(request: Request) -> Any:
     """The request's JSON value; an empty body is an empty object.
 
     Raises:
-        ApiError: too large (413), not JSON or too deep (400).
+        ApiError: too large (413), not JSON, too deep, or with a key given twice (400).
     """
     raw = await _read(request)
     if not raw.strip():
@@ -40,6 +44,9 @@ async def read_json(request: Request) -> Any:
     if is_too_deep(value):
         detail = f"The request is nested deeper than {JSON_DEPTH_MAX} levels."
         raise ApiError("malformed", detail, errors=[Problem("", "Json.TooDeep", detail)])
+    found = faults(raw) if len(raw) < SCANNED_AT_ONCE_BYTES else await asyncio.to_thread(faults, raw)
+    if found:
+        raise ApiError("malformed", first_of(found), errors=found)
     return value
 
 

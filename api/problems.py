@@ -1,6 +1,6 @@
 """Errors as people and programs get them: RFC 9457, one stable URI a code, nothing of the inside."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -88,8 +88,14 @@ def problems_json(problems: Iterable[Problem]) -> list[dict[str, str]]:
 def invalid(problems: Iterable[Problem]) -> ApiError:
     """400 with every finding; the sentence is the first one's, and how many more there are."""
     listed = tuple(problems)
-    more = f" And {len(listed) - 1} more, see `errors`." if len(listed) > 1 else ""
-    return ApiError("invalid", listed[0].detail + more, errors=listed)
+    return ApiError("invalid", first_of(listed), errors=listed)
+
+
+def first_of(problems: Sequence[Problem]) -> str:
+    """The first finding as a whole sentence, and how many more there are."""
+    first = problems[0].detail
+    sentence = first if first.endswith((".", "?", "!")) else f"{first}."
+    return f"{sentence} And {len(problems) - 1} more, see `errors`." if len(problems) > 1 else sentence
 
 
 def not_found(what: str) -> ApiError:

@@ -6,15 +6,18 @@ from typing import Any, Final
 import orjson
 
 from cli.context import UsageError
+from pipeline.spec.json_text import faults
 
 FILE_BYTES_MAX: Final = 2 * 1024 * 1024
+FAULTS_MAX: Final = 20
+"""Said of one file."""
 
 
 def read_json(name: str) -> Any:
     """The JSON in a file.
 
     Raises:
-        UsageError: no such file, too large, or not JSON.
+        UsageError: no such file, too large, or not JSON, or with a key given twice.
     """
     try:
         with Path(name).open("rb") as file:
@@ -24,9 +27,12 @@ def read_json(name: str) -> Any:
     if len(raw) > FILE_BYTES_MAX:
         raise UsageError(f"{name} is larger than {FILE_BYTES_MAX} bytes.")
     try:
-        return orjson.loads(raw)
+        value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise UsageError(f"{name} isn't JSON: {error}.") from None
+    if shown := faults(raw)[:FAULTS_MAX]:
+        raise UsageError("\n".join(f"{name} {problem.pointer or '/'}: {problem.detail}" for problem in shown))
+    return value
 
 
 def pairs(texts: list[str], option: str) -> dict[str, str]:

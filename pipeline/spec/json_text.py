@@ -45,9 +45,14 @@ def load_json(text: bytes) -> Any:
     except orjson.JSONDecodeError as error:
         detail = f"This isn't JSON: {error.msg} (line {error.lineno}, column {error.colno})."
         raise _invalid("Json.Syntax", detail) from error
-    if problems := tuple(_findings(text)):
+    if problems := faults(text):
         raise InvalidError(problems)
     return value
+
+
+def faults(text: bytes) -> tuple[Problem, ...]:
+    """What a parser lets pass in a text that it has read: keys given twice, each with its pointer; or too deep."""
+    return tuple(_findings(text))
 
 
 def _invalid(code: str, detail: str) -> InvalidError:

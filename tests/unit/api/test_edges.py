@@ -140,6 +140,31 @@ def test_a_bad_body_is_refused_with_its_reason(content: bytes, status: int, code
     play(story)
 
 
+@pytest.mark.parametrize("padding", [0, 100_000])
+def test_a_key_given_twice_is_refused_with_its_place(padding: int) -> None:
+    async def story(world: World) -> None:
+        text = b'{"name": "x", "spec": {"arguments": {"recipient": "sam", "recipient": "rosa"}}}' + b" " * padding
+        async with each(world, "otto") as [otto]:
+            found = []
+            for method, path in (("POST", "/workflows"), ("PUT", "/workflows/g"), ("POST", "/runs")):
+                body = check_problem(await otto.request(method, path, content=text), 400)
+                found.append(body["errors"])
+            said = (await otto.post("/workflows/validate", content=text)).json()
+            assert not said["valid"]
+            assert [*found, said["errors"]] == 4 * [
+                [
+                    {
+                        "pointer": "/spec/arguments/recipient",
+                        "code": "Json.DuplicateKey",
+                        "detail": "The key `recipient` is given twice.",
+                    }
+                ]
+            ]
+            assert (await otto.get("/workflows")).json()["items"] == []
+
+    play(story)
+
+
 def test_a_body_without_a_length_is_capped_too() -> None:
     async def story(world: World) -> None:
         async def endless() -> Any:

@@ -209,3 +209,12 @@ def test_manifests_are_rendered(run: Run) -> None:
     assert code == 0
     assert "kind: Pipeline" in out
     assert run("manifests", "render", "--values", "none.yaml")[0] == 2
+
+
+def test_a_file_with_a_key_given_twice_is_refused(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "twice.json"
+    path.write_text('{"arguments": {"recipient": "sam", "recipient": "rosa"}}')
+    for command in ("push", "validate"):
+        code, _, said = run("workflow", command, str(path))
+        assert code == 2
+        assert "/arguments/recipient: The key `recipient` is given twice." in said
