@@ -1,5 +1,6 @@
 """The inbox: questions to the caller, and their answers."""
 
+from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from pydantic import Field
@@ -92,6 +93,7 @@ async def decide(call: Call) -> Response:
     if not _is_recipient(call, item):
         raise ApiError("forbidden", "This question was put to somebody else.")
     _check_words(body, item)
+    await _check_comment(call, item)
     is_open = _text(item, types.ITEM_STATUS) == ItemStatus.OPEN
     if call.request.headers.get("idempotency-key") is None:
         _check_state(call, item)
@@ -125,6 +127,19 @@ def _check_words(body: DecideBody, item: Entity) -> None:
         _refuse("/comment", "Say why: a rejection needs a comment.")
     if body.form:
         _refuse("/form", "This question has no form.")
+
+
+async def _check_comment(call: Call, item: Entity) -> None:
+    """An answer that the question wants a reason for; the run's document says which, the item doesn't."""
+    body: DecideBody = call.body
+    if (body.comment or "").strip():
+        return
+    run = await read(call.services, _text(item, types.ITEM_RUN_GUID))
+    tasks = run.document["dag"]["tasks"] if run.document else []
+    asked: Mapping[str, Any] = next((one for one in tasks if one["name"] == _text(item, types.ITEM_TASK)), {})
+    approval = asked.get("engine", {}).get("approval") or {}
+    if body.action in approval.get("require_comment_on", ()):
+        _refuse("/comment", "Say why: this answer needs a comment.")
 
 
 def _refuse(pointer: str, detail: str) -> None:

@@ -154,3 +154,18 @@ def test_a_decision_written_on_the_item_counts_only_from_its_recipient(stage: St
     ended = stage.run(run, wait_s=40)
     assert (ended["status"], statuses(ended)) == ("SUCCESS", {"ask": "SUCCESS"})
     assert ended["dag"]["tasks"][0]["output"]["decided_by"] == ["sam"]
+
+
+def test_an_answer_without_the_comment_that_was_asked_for_is_refused_before_it_counts(stage: Stage) -> None:
+    spec = asks()
+    spec["dag"]["tasks"][0]["arguments"].append({"requireCommentOn": ["APPROVED"]})
+    stage.publishes("ask-why", spec)
+    run = stage.starts("rosa", "ask-why")
+    task = stage.task_of("sam", run)
+    with stage.api("sam") as sam:
+        refused = sam.post(f"/tasks/{task}/decide", json={"action": "APPROVED"})
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/comment")
+        assert sam.post(f"/tasks/{task}/decide", json={"action": "APPROVED", "comment": "fine"}).status_code == 200
+    with stage.api() as admin:
+        commands = admin.get(f"/runs/{run}/commands").raise_for_status().json()["items"]
+    assert [command["status"] for command in commands] == ["APPLIED"]
