@@ -60,8 +60,18 @@ _LOG: Final = logging.getLogger("blockline.up")
 class Machine:
     """Everything of one ``blockline up`` but its port. Start it once; belongs to one event loop."""
 
-    def __init__(self, settings: ServerSettings, folder: DataFolder, clock: Clock) -> None:
-        """``folder`` is held."""
+    def __init__(
+        self,
+        settings: ServerSettings,
+        folder: DataFolder,
+        clock: Clock,
+        *,
+        tell_passwords: Callable[[Mapping[str, str]], None],
+    ) -> None:
+        """``folder`` is held. ``tell_passwords`` says those of the users that a first start makes, by name: at once,
+        since nobody can say them later, whatever becomes of the start.
+        """
+        self._tell_passwords = tell_passwords
         self._settings = settings
         self._folder = folder
         self._clock = clock
@@ -74,8 +84,6 @@ class Machine:
         self._follower: TopicFollower | None = None
         self._sinks = SinkWatch()
         self.hub = Hub()
-        self.told_passwords: Mapping[str, str] = {}
-        """Passwords of users that were made by this start, to be said once."""
         self.has_outbox = False
         """Whether mails stay on this machine."""
 
@@ -91,7 +99,7 @@ class Machine:
         database = self._database = Database(self._folder.database)
         self._stack.push_async_callback(database.close)
         users = await UserStore.open(database)
-        self.told_passwords = await users.ensure_defaults(self._settings.admin_password)
+        self._tell_passwords(await users.ensure_defaults(self._settings.admin_password))
         token, guard = secrets.token_urlsafe(_TOKEN_BYTES), Guard(users, self._clock)
         atlas = await build_atlas(database, users, token, self._clock, guard)
         access, transport = AtlasAccess.bearer(INSIDE, token), httpx.ASGITransport(atlas)

@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,7 +65,7 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
-    machine = Machine(settings, folder, clock)
+    machine = Machine(settings, folder, clock, tell_passwords=partial(_tell_passwords, context))
     try:
         starting = asyncio.create_task(machine.start(settings.public_url or address, loaded))
         app = await _unless(stopping, starting)
@@ -72,7 +73,6 @@ async def _serve(
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
             return 0
-        _tell_passwords(context, machine.told_passwords)
         server = _server(app)
         serving = asyncio.create_task(server.serve([listener]))
         failing = asyncio.create_task(machine.watch())

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 from pipeline.store import types
 from tests.integration.journey.actors import ROOT, Stage, broker_of, row, statuses, until
 from tests.mail_server import MailServer
-from tests.product import Product
+from tests.product import Product, ProductError
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -169,3 +170,13 @@ def test_an_answer_without_the_comment_that_was_asked_for_is_refused_before_it_c
     with stage.api() as admin:
         commands = admin.get(f"/runs/{run}/commands").raise_for_status().json()["items"]
     assert [command["status"] for command in commands] == ["APPLIED"]
+
+
+def test_a_first_start_that_fails_has_said_its_passwords(tmp_path: Path) -> None:
+    product = Product(tmp_path, environment={"BLOCKLINE_SMTP_URL": "nonsense"})
+    with pytest.raises(ProductError, match="BLOCKLINE_SMTP_URL"):
+        product.start()
+    passwords = product.printed_passwords()
+    assert sorted(passwords) == ["approver", "author", "requester"]
+    with Product(tmp_path) as again, again.client("author", passwords["author"]) as author:
+        assert author.get("/me").raise_for_status().json()["name"] == "author"
