@@ -18,7 +18,9 @@ from api.run_views import may_see
 from pipeline.core.errors import Problem
 from pipeline.core.limits import COMMENT_CHARS_MAX
 from pipeline.core.statuses import ItemStatus
+from pipeline.directory.port import Person
 from pipeline.messages.canonical import MalformedError, decode
+from pipeline.spec.templates import has_template
 from pipeline.store import types
 from pipeline.store.port import Entity, Filter, Query
 
@@ -93,7 +95,7 @@ async def decide(call: Call) -> Response:
     if not _is_recipient(call, item):
         raise ApiError("forbidden", "This question was put to somebody else.")
     _check_words(body, item)
-    await _check_comment(call, item)
+    await _check_question(call, item)
     is_open = _text(item, types.ITEM_STATUS) == ItemStatus.OPEN
     if call.request.headers.get("idempotency-key") is None:
         _check_state(call, item)
@@ -129,17 +131,26 @@ def _check_words(body: DecideBody, item: Entity) -> None:
         _refuse("/form", "This question has no form.")
 
 
-async def _check_comment(call: Call, item: Entity) -> None:
-    """An answer that the question wants a reason for; the run's document says which, the item doesn't."""
+async def _check_question(call: Call, item: Entity) -> None:
+    """What the item doesn't say but the run's document does: who is asked, and which answers want a reason."""
     body: DecideBody = call.body
-    if (body.comment or "").strip():
-        return
     run = await read(call.services, _text(item, types.ITEM_RUN_GUID))
     tasks = run.document["dag"]["tasks"] if run.document else []
     asked: Mapping[str, Any] = next((one for one in tasks if one["name"] == _text(item, types.ITEM_TASK)), {})
+    if not _is_still_asked(call.caller, asked):
+        raise ApiError("forbidden", "You were asked as a member of a group that you have left.")
     approval = asked.get("engine", {}).get("approval") or {}
-    if body.action in approval.get("require_comment_on", ()):
+    if body.action in approval.get("require_comment_on", ()) and not (body.comment or "").strip():
         _refuse("/comment", "Say why: this answer needs a comment.")
+
+
+def _is_still_asked(caller: Person, asked: Mapping[str, Any]) -> bool:
+    """By name, or by a group they are in now; True where the run decided by a template whom to ask."""
+    approvers = next((entry["approvers"] for entry in asked.get("arguments", ()) if "approvers" in entry), None)
+    if not isinstance(approvers, dict) or has_template(approvers):
+        return True
+    is_named = caller.name in (approvers.get("users") or ())
+    return is_named or not set(caller.groups).isdisjoint(approvers.get("groups") or ())
 
 
 def _refuse(pointer: str, detail: str) -> None:

@@ -180,3 +180,21 @@ def test_a_first_start_that_fails_has_said_its_passwords(tmp_path: Path) -> None
     assert sorted(passwords) == ["approver", "author", "requester"]
     with Product(tmp_path) as again, again.client("author", passwords["author"]) as author:
         assert author.get("/me").raise_for_status().json()["name"] == "author"
+
+
+def test_who_has_left_the_group_that_was_asked_may_not_decide(stage: Stage) -> None:
+    spec = asks()
+    spec["dag"]["tasks"][0]["arguments"][1] = {"approvers": {"groups": ["wardens"]}}
+    stage.publishes("ask-wardens", spec)
+    person = {"name": "vic", "email": "vic@example.org", "groups": ["wardens"], "roles": ["requester"]}
+    with stage.api() as admin:
+        admin.post("/users", json={**person, "password": stage.password("vic")}).raise_for_status()
+        run = stage.starts("rosa", "ask-wardens")
+        task = stage.task_of("vic", run)
+        with stage.api("vic") as vic:
+            change = {key: value for key, value in person.items() if key != "name"}
+            admin.put("/users/vic", json={**change, "groups": []}).raise_for_status()
+            assert vic.post(f"/tasks/{task}/decide", json={"action": "APPROVED"}).status_code == 403
+            admin.put("/users/vic", json=change).raise_for_status()
+            assert vic.post(f"/tasks/{task}/decide", json={"action": "APPROVED"}).status_code == 200
+    assert stage.run(run, wait_s=30)["status"] == "SUCCESS"
