@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from pydantic import Field
 from starlette.responses import Response
@@ -26,8 +26,6 @@ from pipeline.messages.seal import Sealed
 from pipeline.store import types
 from pipeline.store.port import Entity
 from pipeline.store.starting import build_request, run_write
-
-_NOTHING: Final[Mapping[str, Any]] = {}
 
 
 class RunBody(Body):

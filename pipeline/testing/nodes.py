@@ -15,7 +15,6 @@ from pipeline.testing.scheduler import Process, Resume, Scheduler, Step, at_once
 
 T = TypeVar("T")
 _LATENCY_MS: Final = 20
-_NEVER: Final = 10**15
 
 
 @dataclass(slots=True)

@@ -24,9 +24,7 @@ _NEEDED: Final = ("BLOCKLINE_ATLAS", "BLOCKLINE_USER", "BLOCKLINE_PASSWORD")
 def main(environment: Mapping[str, str]) -> int:
     """Serve until the platform ends the process; the exit code."""
     configure(environment.get("BLOCKLINE_LOG_LEVEL", "INFO"), environment.get("BLOCKLINE_LOG_FORMAT", "json"))
-    missing = [
-        name for name in ("BLOCKLINE_ATLAS", "BLOCKLINE_USER", "BLOCKLINE_PASSWORD") if not environment.get(name)
-    ]
+    missing = [name for name in _NEEDED if not environment.get(name)]
     if missing:
         sys.stderr.write(f"Not set: {', '.join(missing)}.\n")
         return 2
