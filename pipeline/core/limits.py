@@ -59,6 +59,17 @@ RETRY_DELAY_MAX_S: Final = 31_622_400
 RECIPIENTS_MAX: Final = 100
 """Inbox items one task may open; also the most entities one result may carry."""
 ENTITIES_A_RESULT_MAX: Final = 100
+OPTIONS_MAX: Final = 10
+OPTION_CHARS_MAX: Final = 64
+FORM_SCHEMA_BYTES_MAX: Final = 8 * 1024
+"""Of the form of a question: it stands in the run's document and on every inbox item."""
+FORM_BYTES_MAX: Final = 2 * 1024
+"""Of a filled-in form: it becomes part of an output, of which 4 KiB are kept."""
+DELEGATION_CHAIN_MAX: Final = 5
+"""How often one question to one person may be handed on."""
+DELEGATIONS_MAX: Final = 50
+"""Of all those who are asked one question."""
+REMINDERS_MAX: Final = 10
 DEAD_LETTER_PAYLOAD_BYTES_MAX: Final = 256 * 1024
 
 SLOTS: Final = 256

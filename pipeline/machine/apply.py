@@ -6,8 +6,9 @@ from dataclasses import replace
 from pipeline.core.errors import ErrorName
 from pipeline.core.limits import DOCUMENT_BYTES_MAX, DOCUMENT_RESERVE_BYTES
 from pipeline.core.statuses import RunStatus
+from pipeline.machine.approvals.deciding import decide_on_item
 from pipeline.machine.cascade import settle
-from pipeline.machine.commands import decide_on_item, obey
+from pipeline.machine.commands import obey
 from pipeline.machine.deadlines import judge
 from pipeline.machine.document import document_bytes, grown_bytes
 from pipeline.machine.effects import Transition

@@ -1,13 +1,11 @@
 """What a tick finds due. People's deadlines come before the engine's own."""
 
-from pipeline.core.errors import ErrorName
 from pipeline.core.statuses import TaskStatus
+from pipeline.machine.approvals.deciding import fall_due
 from pipeline.machine.results import go_on_if_due
-from pipeline.machine.run import TaskError, TaskState
+from pipeline.machine.run import TaskState
 from pipeline.machine.transitions import Draft
 from pipeline.machine.wake_up import expiry_of, gave_up, give_up_at
-
-_EXPIRED = TaskError(ErrorName.APPROVAL_EXPIRED.value, "Nobody decided in time.")
 
 
 def judge(draft: Draft) -> None:
@@ -25,7 +23,7 @@ def _judge_task(draft: Draft, name: str, state: TaskState) -> None:
     expiry = expiry_of(state)
     give_up = give_up_at(draft.spec.tasks[name], state)
     if expiry is not None and expiry <= now_ms:
-        draft.end(name, TaskStatus.EXPIRED, error=_EXPIRED)
+        fall_due(draft, name)
     elif give_up is not None and give_up <= now_ms:
         draft.end(name, TaskStatus.TIMED_OUT, error=gave_up(state.error))
     elif state.status is TaskStatus.WAITING:

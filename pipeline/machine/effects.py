@@ -29,6 +29,8 @@ class OpenItem:
     due_at: int
     asset: Mapping[str, Any] | None = None
     """``{"guid", "type_name", "name"}``."""
+    form: Mapping[str, Any] | None = None
+    """JSON Schema of what is to be filled in with the decision."""
 
 
 @dataclass(frozen=True, slots=True)

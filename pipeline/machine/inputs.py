@@ -41,6 +41,8 @@ class ItemDecision:
     by: str
     at: int
     comment: str | None = None
+    groups: tuple[str, ...] | None = None
+    """The groups that the writer is in now; None where they don't matter."""
 
 
 @dataclass(frozen=True, slots=True)

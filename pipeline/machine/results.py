@@ -18,7 +18,9 @@ from pipeline.core.limits import (
     STATE_BYTES_MAX,
 )
 from pipeline.core.statuses import TaskStatus
-from pipeline.machine.approvals import BadApprovalError, open_items, opened
+from pipeline.machine.approvals.deciding import escalated, settle_question
+from pipeline.machine.approvals.opening import BadApprovalError, open_items, opened
+from pipeline.machine.approvals.question import TELL, Approval
 from pipeline.machine.effects import WriteEntity
 from pipeline.machine.retries import delay_ms, matching
 from pipeline.machine.run import TaskError, TaskState, cut
@@ -156,18 +158,15 @@ def _wait(draft: Draft, result: Result) -> None:
     kept: dict[str, Any] = dict(result.state or {})
     asked = kept.pop("approval", None)
     approval = draft.tasks[name].approval
-    is_new = asked is not None and approval is None
+    is_new = asked is not None and (approval is None or bool(approval.get("escalating")))
     if is_new:
-        key = EffectKey(draft.base.guid, name, result.round, result.step)
-        try:
-            approval = opened(asked, key, draft.request.requester.name)
-        except BadApprovalError as error:
-            draft.fail(name, ErrorName.ENGINE_INTERNAL, f"The block's question can't be asked: {error}.")
+        approval = _opened(draft, result, asked)
+        if approval is None:
             return
-        if not approval["recipients"]:
-            draft.fail(name, ErrorName.APPROVAL_NO_APPROVERS, "Nobody but the requester could decide this.")
-            return
-        draft.emit(*open_items(draft.request, key, approval, draft.now_ms))
+    elif approval is not None and "untold" in approval:
+        kept["tell"] = [*kept.get("tell", ()), *approval["untold"]]
+        approval = {key: value for key, value in approval.items() if key != "untold"}
+        result = result.model_copy(update={"continue_at": draft.now_ms, "continue_cause": TELL})
     draft.move(
         name,
         TaskStatus.WAITING,
@@ -182,7 +181,28 @@ def _wait(draft: Draft, result: Result) -> None:
         due_at=None,
     )
     _write(draft, result)
+    if is_new and approval is not None:
+        key = EffectKey(draft.base.guid, name, result.round, result.step)
+        draft.emit(*open_items(draft.request, key, approval, draft.now_ms))
+        if settle_question(draft, name):
+            return
     go_on_if_due(draft, name)
+
+
+def _opened(draft: Draft, result: Result, asked: Any) -> Approval | None:
+    """The question that a block asks; None where it can't be asked, and the task has failed."""
+    name = result.task
+    key = EffectKey(draft.base.guid, name, result.round, result.step)
+    before = draft.tasks[name].approval
+    try:
+        approval = opened(asked, key, draft.request.requester.name)
+    except BadApprovalError as error:
+        draft.fail(name, ErrorName.ENGINE_INTERNAL, f"The block's question can't be asked: {error}.")
+        return None
+    if not approval["recipients"]:
+        draft.fail(name, ErrorName.APPROVAL_NO_APPROVERS, "Nobody but the requester could decide this.")
+        return None
+    return approval if before is None else escalated(before, approval)
 
 
 def go_on_if_due(draft: Draft, name: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from pipeline.core.errors import ErrorName
 from pipeline.core.limits import DISPATCH_LEASE_MAX_MS
 from pipeline.core.statuses import TERMINAL, ItemStatus, RunPhase, RunStatus, TaskStatus
-from pipeline.machine.approvals import closing_items
+from pipeline.machine.approvals.question import closing_items
 from pipeline.machine.effects import Effect
 from pipeline.machine.run import Run, TaskError, TaskState, cut
 from pipeline.machine.scope import scope_of_tasks, task_scope

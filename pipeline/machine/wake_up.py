@@ -13,7 +13,7 @@ def expiry_of(state: TaskState) -> int | None:
     """When an open question expires: people are refused at its ``due_at``, the engine waits for what they said before
     it and for clocks that differ.
     """
-    if state.approval is None:
+    if state.approval is None or state.approval.get("escalating"):
         return None
     due_at: int = state.approval["due_at"]
     return due_at + DECISION_GRACE_MS + CLOCK_SKEW_MAX_MS

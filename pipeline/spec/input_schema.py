@@ -51,13 +51,13 @@ class _TooMuchError(BlocklineError):
     """The check of one input takes more steps than allowed."""
 
 
-def check_schema(schema: Any, pointer: str = "/input") -> list[Problem]:
-    """Everything that is wrong with the schema itself; pointers start at ``pointer``."""
+def check_schema(schema: Any, pointer: str = "/input", *, what: str = "input") -> list[Problem]:
+    """Everything that is wrong with the schema itself; pointers start at ``pointer``, sentences speak of ``what``."""
     if not isinstance(schema, dict | bool):
-        return [Problem(pointer, "Spec.InputSchema", "The input's schema must be an object.")]
+        return [Problem(pointer, "Spec.InputSchema", f"The {what}'s schema must be an object.")]
     size = None if is_deep(schema) else size_bytes(schema)
     if size is None or size > INPUT_SCHEMA_BYTES_MAX:
-        detail = f"The input's schema is larger than {INPUT_SCHEMA_BYTES_MAX} bytes."
+        detail = f"The {what}'s schema is larger than {INPUT_SCHEMA_BYTES_MAX} bytes."
         return [Problem(pointer, "Spec.InputSchema", detail)]
     problems = [
         Problem(_pointer(pointer, error), "Spec.InputSchema", f"This isn't JSON Schema: {shown(error.message, 160)}.")
@@ -110,32 +110,32 @@ def _pattern(pattern: str) -> TypeAdapter[str] | None:
         return None
 
 
-def check_input(schema: Any, value: Any, pointer: str = "/input") -> list[Problem]:
-    """What is wrong with an input; pointers start at ``pointer``.
+def check_input(schema: Any, value: Any, pointer: str = "/input", *, what: str = "input") -> list[Problem]:
+    """What is wrong with an input; pointers start at ``pointer``, sentences speak of ``what``.
 
     ``schema`` has passed :func:`check_schema`; without one (``None``) any object is right.
     """
-    if unfit := _unfit(value):
+    if unfit := _unfit(value, what):
         return [Problem(pointer, *unfit)]
     if schema is None:
         return []
     try:
         violations = list(_validator_type()(schema).iter_errors(value))
     except (_TooMuchError, RecursionError):
-        return [Problem(pointer, "Input.TooComplex", "Checking the input against its schema takes too long.")]
+        return [Problem(pointer, "Input.TooComplex", f"Checking the {what} against its schema takes too long.")]
     except Unresolvable:
-        return [Problem(pointer, "Input.Schema", "The workflow's schema refers to a part that isn't there.")]
-    return [problem for violation in violations for problem in _problems(pointer, violation)]
+        return [Problem(pointer, "Input.Schema", f"The {what}'s schema refers to a part that isn't there.")]
+    return [problem for violation in violations for problem in _problems(pointer, violation, what)]
 
 
-def _unfit(value: object) -> tuple[str, str] | None:
+def _unfit(value: object, what: str) -> tuple[str, str] | None:
     if not isinstance(value, dict):
-        return "Input.Type", "The input must be an object."
+        return "Input.Type", f"The {what} must be an object."
     size = None if is_deep(value) else size_bytes(value)
     if size is None:
-        return "Input.Json", "The input isn't JSON, has too large numbers, or is nested too deep."
+        return "Input.Json", f"The {what} isn't JSON, has too large numbers, or is nested too deep."
     if size > INPUT_BYTES_MAX:
-        return "Input.TooLarge", f"The input is larger than {INPUT_BYTES_MAX} bytes."
+        return "Input.TooLarge", f"The {what} is larger than {INPUT_BYTES_MAX} bytes."
     return None
 
 
@@ -192,9 +192,9 @@ def _pointer(start: str, violation: Violation) -> str:
     return pointer
 
 
-def _problems(start: str, violation: Violation) -> Iterator[Problem]:
+def _problems(start: str, violation: Violation, what: str) -> Iterator[Problem]:
     pointer = _pointer(start, violation)
-    name = f"`{shown(pointer.rpartition('/')[2])}`" if pointer != start else "The input"
+    name = f"`{shown(pointer.rpartition('/')[2])}`" if pointer != start else f"The {what}"
     keyword = str(violation.validator)
     expected: Any = violation.validator_value
     code = f"Input.{keyword[:1].upper()}{keyword[1:]}"

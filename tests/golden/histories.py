@@ -224,7 +224,10 @@ def _effect_json(effect: Effect) -> dict[str, Any]:
 def _input_json(entry: Input) -> dict[str, Any]:
     if isinstance(entry, Result):
         return {"Result": entry.model_dump(mode="json", exclude_none=True)}
-    return {type(entry).__name__: asdict(entry)}
+    body = asdict(entry)
+    if body.get("groups", ...) is None:
+        del body["groups"]  # came with groups whose members nobody knows: what was recorded before has none
+    return {type(entry).__name__: body}
 
 
 _TYPES: Final[dict[str, type[Command | ItemDecision | Refused | Tick]]] = {
