@@ -208,7 +208,7 @@ def test_the_audit_says_who_changed_what_when(tell: Tell) -> None:
         await rest.saved(rest.entity("a", rev=2))
         await rest.call("DELETE", f"entity/guid/{guid}")
         entries = await rest.call("GET", f"entity/{guid}/audit")
-        assert min(entries, key=lambda each: each["timestamp"])["action"] == "ENTITY_CREATE"
+        assert min(reversed(entries), key=lambda each: each["timestamp"])["action"] == "ENTITY_CREATE"
         assert {each["action"] for each in entries} == {"ENTITY_CREATE", "ENTITY_UPDATE", "ENTITY_DELETE"}
         assert {each["user"] for each in entries} == {rest.user}
         assert {each["entityId"] for each in entries} == {guid}
