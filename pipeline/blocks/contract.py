@@ -37,6 +37,15 @@ class ValueOutput(RootModel[JsonValue]):
     model_config = ConfigDict(frozen=True)
 
 
+MISFIT: Final = "misfit"
+"""Type of the error of :func:`misfit`."""
+
+
+def misfit(sentence: str) -> PydanticCustomError:
+    """What a model's own validator raises where arguments don't fit together, whatever their templates become."""
+    return PydanticCustomError(MISFIT, "{sentence}", {"sentence": sentence})
+
+
 def _not_yet(value: Any) -> Any:
     if value is None or value is False:
         return value

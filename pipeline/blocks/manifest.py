@@ -48,7 +48,9 @@ class Manifest(_Part):
     ``delivery`` says what a repeated attempt does outside: ``pure`` has no outside effect, ``once`` happens once by
     the effect key, ``at-least-once`` may happen again. ``needs`` are the ports handed to the runner's constructor,
     ``capabilities`` what the engine gives or allows (``human``: its task waits for people; ``mail``: it gets the mail
-    server's secret). ``ui`` maps an argument to the widget that edits it.
+    server's secret). ``expressions`` names arguments that are CEL, by their path (``approvers.expression``), or that
+    stand for the asset's owners where they are true: the first step of a task gets their value. ``ui`` maps an argument
+    to the widget that edits it.
     """
 
     type: str = Field(pattern="^[A-Z][A-Z0-9]*$", max_length=32)
@@ -65,6 +67,7 @@ class Manifest(_Part):
     capabilities: tuple[Literal["human", "mail", "secrets"], ...] = ()
     needs: tuple[str, ...] = ()
     replicas: Replicas = Replicas()
+    expressions: dict[str, Literal["condition", "value", "owners"]] = Field(default_factory=dict)
     ui: dict[str, Literal["text", "textarea", "markdown", "people", "duration", "json"]] = Field(default_factory=dict)
 
     @property

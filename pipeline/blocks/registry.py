@@ -113,6 +113,10 @@ class Registry:
         """Whether tasks of this type end APPROVED or REJECTED; False for a type that isn't there."""
         return block_type in self._blocks and self._blocks[block_type].manifest.is_human
 
+    def expressions(self, block_type: str) -> Mapping[str, str]:
+        """The arguments that are expressions, by their path: ``condition`` or ``value``; of any type."""
+        return self._blocks[block_type].manifest.expressions if block_type in self._blocks else {}
+
     def create(self, block_type: str, ports: Mapping[str, Any]) -> Runner[Any, Any]:
         """A runner, with the ports that its manifest needs.
 
@@ -138,6 +142,7 @@ class Registry:
                 "lease_ms": round(manifest.lease_seconds * 1000),
                 "timeout_s": manifest.timeout_seconds,
                 "retry": manifest.retry_json,
+                **({"expressions": manifest.expressions} if manifest.expressions else {}),
             }
             for block_type in sorted(set(types) - BUILTINS.keys())
             for manifest in (self.manifest(block_type),)

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from pipeline.blocks.contract import NOT_AVAILABLE
+from pipeline.blocks.contract import MISFIT, NOT_AVAILABLE
 
 Path = tuple[str | int, ...]
 
@@ -102,7 +102,7 @@ def _locate(detail: ErrorDetails, value: Any) -> _Place:
 
 
 def _is_certain(detail: ErrorDetails) -> bool:
-    return detail["type"] in {"missing", "extra_forbidden", NOT_AVAILABLE}
+    return detail["type"] in {"missing", "extra_forbidden", NOT_AVAILABLE, MISFIT}
 
 
 def _unknown_leaves(value: Any, is_unknown: Callable[[Any], bool], path: Path) -> list[Path]:
@@ -133,6 +133,8 @@ def _finding(path: Path, details: Sequence[ErrorDetails], model: type[BaseModel]
         return Finding(path, "Missing", f"{name} is missing")
     if kind == "extra_forbidden":
         return Finding(path, "UnknownKey", f"{name} isn't known here{_nearest(path, model)}")
+    if kind == MISFIT:
+        return Finding(path, "Invalid", str(details[0]["ctx"]["sentence"]))
     if kind == "value_error":  # a block's own sentence
         return Finding(path, "Invalid", f"{name}: {details[0]['ctx']['error']}")
     # The branch of a union that only has the wrong length was meant; the others say nothing.

@@ -37,6 +37,11 @@ class EmbeddedDirectory:
         """See :class:`pipeline.directory.port.Directory`."""
         return await self._people.members(group) or None
 
+    async def has_unknown_members(self, group: str) -> bool:
+        """See :class:`pipeline.directory.port.Directory`; here a group is nothing but its members."""
+        del group
+        return False
+
     async def search(self, text: str, *, kind: str, limit: int) -> Sequence[str]:
         """See :class:`pipeline.directory.port.Directory`."""
         return await self._people.search(text, kind=kind, limit=limit)

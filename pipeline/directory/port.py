@@ -26,6 +26,10 @@ class Directory(Protocol):
         """The group's members; None where the group or its members aren't known."""
         ...
 
+    async def has_unknown_members(self, group: str) -> bool:
+        """Whether there is such a group although its members can't be listed: asked after ``members`` gave None."""
+        ...
+
     async def search(self, text: str, *, kind: str, limit: int) -> Sequence[str]:
         """Names of users or groups (``kind``) that contain ``text``."""
         ...

@@ -14,6 +14,8 @@ from pipeline.spec.expressions import Evaluator, ExpressionError
 from pipeline.spec.model import Task
 from pipeline.spec.templates import resolve
 
+CONDITION: Final = "condition"
+OWNERS: Final = "owners"
 _SHOWN_OF_ASSET: Final = ("name", "qualifiedName", "displayName")
 
 
@@ -44,6 +46,8 @@ def _message(  # noqa: PLR0917  (one call, above; an object for it would only hi
 ) -> Dispatch | Result:
     try:
         arguments = resolve(task.arguments_dict, scope, evaluator)
+        if state.cause is None:
+            arguments = _evaluated(arguments, task, run.request.expressions(task), scope, evaluator)
     except ExpressionError as error:
         return _failed(run, task, state, error.error_name, str(error))
     request = run.request
@@ -68,6 +72,48 @@ def _message(  # noqa: PLR0917  (one call, above; an object for it would only hi
         valid_until=dispatched_at + lease_of(request.lease_ms(task), state.dispatches),
         shard=shard,
     )
+
+
+def _evaluated(
+    arguments: dict[str, Any],
+    task: Task,
+    expressions: Mapping[str, str],
+    scope: Mapping[str, Any],
+    evaluator: Evaluator,
+) -> dict[str, Any]:
+    """The arguments with the values of those that are expressions themselves: of the author's text, never of one that a
+    template has made.
+    """
+    for path, kind in expressions.items():
+        parts = path.split(".")
+        text = _at(task.arguments_dict, parts)
+        if kind == OWNERS and text is True:
+            arguments = _with(arguments, parts, _owners(scope["asset"]))
+        elif isinstance(text, str):
+            value = evaluator.is_true(text, scope) if kind == CONDITION else evaluator.evaluate(text, scope)
+            arguments = _with(arguments, parts, value)
+    return arguments
+
+
+def _owners(asset: Mapping[str, Any] | None) -> dict[str, list[str]]:
+    """Who owns the asset, by the snapshot of it."""
+    attributes = (asset or {}).get("attributes") or {}
+    return {"users": _texts(attributes.get("ownerUsers")), "groups": _texts(attributes.get("ownerGroups"))}
+
+
+def _texts(value: Any) -> list[str]:
+    return [text for text in value if isinstance(text, str) and text] if isinstance(value, list) else []
+
+
+def _at(value: Any, parts: list[str]) -> Any:
+    for part in parts:
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _with(value: Mapping[str, Any], parts: list[str], new: Any) -> dict[str, Any]:
+    first, *rest = parts
+    return {**value, first: _with(value[first], rest, new) if rest else new}
 
 
 def _dispatched_at(state: TaskState) -> int:

@@ -1,18 +1,19 @@
 """The expressions of a spec: do they read, do their types fit, do they name what is there, and surely there."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from pipeline.core.errors import Problem
 from pipeline.spec.expressions import Evaluator
 from pipeline.spec.lexemes import Lexeme, LexemeError, lexemes, task_names
-from pipeline.spec.pointers import did_you_mean, shown
+from pipeline.spec.pointers import child, did_you_mean, shown
 from pipeline.spec.syntax import Reading
 from pipeline.spec.templates import OPEN, Placeholder, TemplateError, references
 
 _MEMBERS: Final = ("output", "status")
 _CONDITION: Final = "CONDITION"
 _EXPRESSION: Final = "expression"
+_CONDITION_KIND: Final = "condition"
 _LATER: Final = {
     "secrets": "Secrets aren't available in this version.",
     "item": "`item` belongs to FOR_EACH, which isn't available in this version.",
@@ -35,20 +36,24 @@ def check_expressions(
     evaluator: Evaluator,
     certain: Mapping[str, frozenset[str]] | None,
     warnings: list[Problem],
+    expressions: Callable[[str], Mapping[str, str]],
 ) -> None:
     """Report what is wrong with ``when``, CONDITION and templates; warn of outputs that may not be there.
 
-    ``certain`` holds for each task those that ended SUCCESS when it runs; without it nothing is warned of.
+    ``expressions`` names a type's arguments that are expressions themselves, by their path. ``certain`` holds for each
+    task those that ended SUCCESS when it runs; without it nothing is warned of.
     """
     known = frozenset(reading.declared)
     for index, body in reading.tasks:
-        for place in _places(reading, index, body):
+        for place in _places(reading, index, body, expressions(body["type"])):
             _check(reading, place, evaluator, known)
             if certain is not None:
                 warnings.extend(_uncertain(place, certain.get(place.task, frozenset()), known))
 
 
-def _places(reading: Reading, index: int, body: Mapping[str, Any]) -> Iterator[_Place]:
+def _places(
+    reading: Reading, index: int, body: Mapping[str, Any], expressions: Mapping[str, str]
+) -> Iterator[_Place]:
     name = body["name"]
     if "when" in body:
         yield _Place(name, f"/dag/tasks/{index}/when", body["when"], is_condition=True)
@@ -59,8 +64,23 @@ def _places(reading: Reading, index: int, body: Mapping[str, Any]) -> Iterator[_
                 if isinstance(value, str):
                     yield _Place(name, pointer, value, is_condition=True)
                 continue
+            own = {path: kind for path, kind in expressions.items() if path.split(".")[0] == key}
+            for path, kind in own.items():
+                where, text, value = _taken(pointer, path.split(".")[1:], value)  # noqa: PLW2901  (what is left of it)
+                if isinstance(text, str):
+                    yield _Place(name, where, text, is_condition=kind == _CONDITION_KIND)
             for found in references(value, pointer, lambda where, error: _broken(reading, where, error)):
                 yield _of_template(name, found.pointer, found.placeholder)
+
+
+def _taken(pointer: str, path: Sequence[str], value: Any) -> tuple[str, Any, Any]:
+    """What stands at a path below a value: its pointer, itself, and the value without it."""
+    if not path:
+        return pointer, value, None
+    if not isinstance(value, Mapping) or path[0] not in value:
+        return pointer, None, value
+    where, text, left = _taken(child(pointer, path[0]), path[1:], value[path[0]])
+    return where, text, {**value, path[0]: left}
 
 
 def _broken(reading: Reading, pointer: str, error: TemplateError) -> None:

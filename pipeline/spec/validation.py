@@ -8,6 +8,7 @@ from pipeline.core.errors import Problem
 from pipeline.spec.depends import HUMAN_RESULTS, LIST_RESULTS, operands, parse, quote_name
 from pipeline.spec.expression_validation import check_expressions
 from pipeline.spec.expressions import Evaluator
+from pipeline.spec.form import check_form
 from pipeline.spec.graph import Shape, can_run, certain_successes, in_order
 from pipeline.spec.input_schema import check_input as check_input  # noqa: PLC0414  (callers know it from here)
 from pipeline.spec.input_schema import check_schema
@@ -18,6 +19,7 @@ from pipeline.spec.templates import has_template
 
 CONDITION: Final = "CONDITION"
 _DEADLINE: Final = "dueIn"
+_FORM: Final = "form"
 _TYPES_OF_LATER: Final = frozenset(
     {"SWITCH", "WAIT", "FOR_EACH", "WORKFLOW", "CALLBACK", "TRANSFORM", "HTTP", "METADATA", "JIRA", "SLACK", "WEBHOOK"}
 )
@@ -32,6 +34,10 @@ class BlockTypes(Protocol):
 
     def is_human(self, block_type: str, /) -> bool:
         """Whether people decide such a task: it ends APPROVED or REJECTED, and needs a deadline."""
+        ...
+
+    def expressions(self, block_type: str, /) -> Mapping[str, str]:
+        """Arguments that are expressions, by their path (``approvers.expression``): ``condition`` or ``value``."""
         ...
 
     def check_arguments(
@@ -100,7 +106,7 @@ def _tasks(reading: Reading, blocks: BlockTypes, evaluator: Evaluator, warnings:
         for _, body in reversed(reading.tasks)
     }
     certain = _graph(reading, dict(reversed(shapes.items())))
-    check_expressions(reading, evaluator, certain, warnings)
+    check_expressions(reading, evaluator, certain, warnings, blocks.expressions)
 
 
 def _type(reading: Reading, pointer: str, body: Mapping[str, Any], types: frozenset[str]) -> None:
@@ -147,6 +153,10 @@ def _arguments(reading: Reading, index: int, body: Mapping[str, Any], blocks: Bl
         has_deadline |= key == _DEADLINE
     if body["type"] == CONDITION and CONDITION not in blocks.types():
         _condition(reading, base, arguments)
+    if blocks.is_human(body["type"]) and isinstance(arguments.get(_FORM), dict):
+        place = reading.argument_pointers.get((index, _FORM), child(base, _FORM))
+        for problem in check_form(arguments[_FORM], place):
+            reading.say(problem.pointer, problem.code, problem.detail)
     if blocks.is_human(body["type"]) and not has_deadline:
         detail = "Say by when people must decide: give `dueIn`, such as P3D for three days."
         reading.say(f"{base}/{_DEADLINE}", "Spec.NoDeadline", detail)

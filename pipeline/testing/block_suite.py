@@ -91,26 +91,34 @@ class ExampleClock:
 
 
 class ExampleDirectory:
-    """People of a world: ``users`` (name to address or null), ``groups`` (name to users), ``directory: "away"``."""
+    """People of a world: ``users`` (name to address or null), ``groups`` (name to users; null where the members aren't
+    known), ``directory: "away"``.
+    """
 
     def __init__(self, world: Mapping[str, Any]) -> None:
         """``world`` is that of the example."""
         self._users: Mapping[str, str | None] = world.get("users", {})
-        self._groups: Mapping[str, list[str]] = world.get("groups", {})
+        self._groups: Mapping[str, list[str] | None] = world.get("groups", {})
         self._is_away = world.get("directory") == "away"
 
     async def person(self, name: str) -> Person | None:
         """See :class:`pipeline.directory.port.Directory`."""
         self._answer()
-        groups = tuple(sorted(group for group, members in self._groups.items() if name in members))
+        groups = tuple(sorted(group for group, members in self._groups.items() if name in (members or ())))
         return Person(name, self._users[name], groups) if name in self._users else None
 
     async def members(self, group: str) -> Sequence[Person] | None:
         """See :class:`pipeline.directory.port.Directory`."""
         self._answer()
-        if group not in self._groups:
+        members = self._groups.get(group)
+        if members is None:
             return None
-        return [Person(name, self._users.get(name), (group,)) for name in self._groups[group]]
+        return [Person(name, self._users.get(name), (group,)) for name in members]
+
+    async def has_unknown_members(self, group: str) -> bool:
+        """See :class:`pipeline.directory.port.Directory`."""
+        self._answer()
+        return group in self._groups and self._groups[group] is None
 
     async def search(self, text: str, *, kind: str, limit: int) -> Sequence[str]:
         """See :class:`pipeline.directory.port.Directory`."""

@@ -94,6 +94,11 @@ class MemoryDirectory:
         members = [person for person in self._people.values() if group in person.groups]
         return members or None
 
+    async def has_unknown_members(self, group: str) -> bool:
+        """See :class:`pipeline.directory.port.Directory`."""
+        del group
+        return False
+
     async def search(self, text: str, *, kind: str, limit: int) -> Sequence[str]:
         """See :class:`pipeline.directory.port.Directory`."""
         groups = {group for person in self._people.values() for group in person.groups}

@@ -5,12 +5,12 @@ from typing import Any, Final, TypeGuard
 from urllib.parse import quote
 
 from pipeline.core.ids import EffectKey, item_name
-from pipeline.core.limits import FORM_SCHEMA_BYTES_MAX, OPTION_CHARS_MAX, OPTIONS_MAX, RECIPIENTS_MAX
+from pipeline.core.limits import OPTION_CHARS_MAX, OPTIONS_MAX, RECIPIENTS_MAX
 from pipeline.machine.approvals.question import APPROVED, REJECTED, SEQUENTIAL, Approval, Recipient
 from pipeline.machine.approvals.rules import ALL, ALL_RESPONDED_ANY, COUNT, PERCENT, RULES
 from pipeline.machine.effects import OpenItem
 from pipeline.machine.run import Request
-from pipeline.messages.canonical import MalformedError, encode
+from pipeline.spec.form import check_form
 
 GROUP_PREFIX: Final = "group:"
 ON_DUE: Final = ("EXPIRE", "APPROVE", "REJECT", "ESCALATE")
@@ -75,7 +75,7 @@ def _check(body: Mapping[str, Any]) -> None:
         (not _is_positive(due_at), "it has no due date"),
         (body.get("order", "PARALLEL") not in {"PARALLEL", SEQUENTIAL}, "its order is none"),
         (body.get("on_due", "EXPIRE") not in ON_DUE, "what happens when it is due is unknown"),
-        (not _is_form(body.get("form", {})), "its form is too large, or no schema"),
+        ("form" in body and bool(check_form(body["form"])), "its form is no schema, or too large"),
         (not isinstance(recipients, list) or not recipients, "it has no recipients"),
         (isinstance(recipients, list) and len(recipients) > RECIPIENTS_MAX, f"it asks more than {RECIPIENTS_MAX}"),
     )
@@ -107,15 +107,6 @@ def _are_options(options: Any, means: Any) -> bool:
 
 def _are_among(value: Any, options: Any) -> bool:
     return isinstance(value, list) and all(option in options or option in _PLAIN for option in value)
-
-
-def _is_form(value: Any) -> bool:
-    if not isinstance(value, Mapping):
-        return False
-    try:
-        return len(encode(value)) <= FORM_SCHEMA_BYTES_MAX
-    except MalformedError:
-        return False
 
 
 def _recipient(body: Any, key: EffectKey) -> dict[str, Any]:

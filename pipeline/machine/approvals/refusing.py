@@ -1,8 +1,6 @@
 """Why what somebody says to a question doesn't count, as a sentence for them."""
 
-from typing import Any
-
-from pipeline.core.limits import COMMENT_CHARS_MAX, DELEGATION_CHAIN_MAX, DELEGATIONS_MAX, FORM_BYTES_MAX
+from pipeline.core.limits import COMMENT_CHARS_MAX, DELEGATION_CHAIN_MAX, DELEGATIONS_MAX
 from pipeline.machine.approvals.question import (
     REJECTED,
     Approval,
@@ -13,8 +11,7 @@ from pipeline.machine.approvals.question import (
     recipient_of,
     seat_of,
 )
-from pipeline.messages.canonical import MalformedError, encode
-from pipeline.spec.input_schema import check_input
+from pipeline.spec.form import check_filled
 
 NOT_ASKED = "This question wasn't put to you."
 CLOSED = "This question is closed: it has been decided or the task has ended."
@@ -94,23 +91,9 @@ def refusal_of_comment(approval: Approval, decision: Decision) -> str | None:
 
 def refusal_of_form(approval: Approval, decision: Decision) -> str | None:
     """A form that is missing or filled in wrongly. Who rejects may leave it out."""
-    schema, form = approval.get("form"), decision.form
-    if schema is None:
-        return None if form is None or form == {} else "This question has no form."
-    if form is None and meaning(approval, decision.action) == REJECTED:
-        return None
-    form = {} if form is None else form
-    problems = check_input(schema, form, "/form", what="form")
-    if problems:
-        return " ".join(problem.detail for problem in problems)
-    return f"The form is larger than {FORM_BYTES_MAX} bytes." if _bytes(form) > FORM_BYTES_MAX else None
-
-
-def _bytes(value: Any) -> int:
-    try:
-        return len(encode(value))
-    except MalformedError:
-        return FORM_BYTES_MAX + 1
+    is_needed = meaning(approval, decision.action) != REJECTED
+    problems = check_filled(approval.get("form"), decision.form, is_needed=is_needed)
+    return " ".join(problem.detail for problem in problems) or None
 
 
 def refusal_of_delegation(

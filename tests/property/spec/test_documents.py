@@ -25,6 +25,9 @@ class Types:
     def types(self) -> tuple[str, ...]:
         return ("PASS", "APPROVAL")
 
+    def expressions(self, block_type: str, /) -> dict[str, str]:
+        return {}
+
     def is_human(self, block_type: str, /) -> bool:
         return block_type == "APPROVAL"
 

@@ -27,10 +27,17 @@ def test_a_description_is_json_with_schemas_that_are_schemas(block_type: str) ->
     assert set(description["ui"]["widgets"]) <= set(description["ui"]["order"])
 
 
-def test_arguments_of_later_versions_stay_out_of_forms() -> None:
-    properties = REGISTRY.describe("APPROVAL")["arguments"]["properties"]
-    assert "reminders" not in properties
-    assert {"dueIn", "preventSelfApproval", "requireCommentOn"} <= set(properties)
+def test_what_only_the_engine_puts_into_an_argument_stays_out_of_forms() -> None:
+    schema = REGISTRY.describe("APPROVAL")["arguments"]
+    assert schema["$defs"]["Approvers"]["properties"]["owners"]["type"] == "boolean"
+    assert "Owners" not in schema["$defs"]
+    assert {"dueIn", "preventSelfApproval", "requireCommentOn"} <= set(schema["properties"])
+
+
+def test_a_run_keeps_which_arguments_are_expressions() -> None:
+    assert REGISTRY.defaults(["APPROVAL"])["APPROVAL"]["expressions"]["autoApprove"] == "condition"
+    assert "expressions" not in REGISTRY.defaults(["PASS"])["PASS"]
+    assert REGISTRY.expressions("PASS") == REGISTRY.expressions("NOPE") == {}
 
 
 def test_only_human_tasks_end_approved() -> None:
@@ -87,11 +94,13 @@ def test_a_type_is_there_once() -> None:
         ("NOTIFICATION", {"recipient": "a@b", "payload": "{{ x }}", "channel": "SMS"}, ["/channel"]),
         ("APPROVAL", {"title": "{{ x }}", "approvers": {"groups": ["g"]}, "dueIn": "P3D"}, []),
         ("APPROVAL", {"title": "t", "approvers": {"groups": ["g"]}, "dueIn": "3 days"}, ["/dueIn"]),
-        ("APPROVAL", {"title": "t", "approvers": {"owners": True}, "dueIn": "P3D"}, ["/approvers/owners"]),
-        ("APPROVAL", {"title": "t", "approvers": {"expression": "x"}, "dueIn": "P3D"}, ["/approvers/expression"]),
-        ("APPROVAL", {"title": "t", "approvers": {}, "dueIn": "P3D", "reminders": ["P1D"]}, ["/reminders"]),
-        ("APPROVAL", {"title": "t", "approvers": {}, "dueIn": "P3D", "options": ["APPROVED"]}, ["/options"]),
-        ("APPROVAL", {"title": "t", "approvers": {}, "dueIn": "P3D", "order": "SEQUENTIAL"}, ["/order"]),
+        ("APPROVAL", {"title": "t", "approvers": {"owners": "me"}, "dueIn": "P3D"}, ["/approvers/owners"]),
+        ("APPROVAL", {"title": "t", "approvers": {"expression": "x"}, "dueIn": "P3D"}, []),
+        ("APPROVAL", {"title": "t", "approvers": {}, "dueIn": "P3D", "reminders": ["soon"]}, ["/reminders/0"]),
+        ("APPROVAL", {"title": "{{ x }}", "approvers": {}, "dueIn": "P3D", "options": ["REJECTED"]}, [""]),
+        ("APPROVAL", {"title": "t", "approvers": {}, "dueIn": "P3D", "order": "RANDOM"}, ["/order"]),
+        ("APPROVAL", {"title": "{{ x }}", "approvers": {}, "dueIn": "P3D", "rule": "COUNT"}, [""]),
+        ("APPROVAL", {"title": "{{ x }}", "approvers": {}, "dueIn": "P3D", "rule": "COUNT", "count": "{{ n }}"}, []),
         ("APPROVAL", {"title": "t", "approvers": {}, "dueIn": "P3D", "owners": None}, ["/owners"]),
     ],
 )

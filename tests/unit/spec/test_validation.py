@@ -26,6 +26,9 @@ class Types:
     def types(self) -> tuple[str, ...]:
         return ("PASS", "ASK", "APPROVAL")
 
+    def expressions(self, block_type: str, /) -> dict[str, str]:
+        return {}
+
     def is_human(self, block_type: str, /) -> bool:
         return block_type in {"ASK", "APPROVAL"}
 
@@ -101,13 +104,14 @@ def later(pointer: str, what: str) -> Found:
         ({**dag(A), "retention": "P3D"}, later("/retention", "retention")),
         (dag({**A, "finally": True}), later(f"{T0}/finally", "finally")),
         (dag({**A, "finally": False, "optional": False, "onExhausted": "FAIL"}), []),
+        (dag({**A, "onExhausted": "INCIDENT"}), []),
         (dag({**A, "optional": True}), later(f"{T0}/optional", "optional")),
         (dag({**A, "join": "SETTLED"}), later(f"{T0}/join", "join")),
         (dag({**A, "compensate": {}}), later(f"{T0}/compensate", "compensate")),
         (dag({**A, "heartbeatSeconds": 3}), later(f"{T0}/heartbeatSeconds", "heartbeatSeconds")),
         (
-            dag({**A, "onExhausted": "INCIDENT"}),
-            [(f"{T0}/onExhausted", "Spec.NotAvailable", '`onExhausted` can only be "FAIL" in this version.')],
+            dag({**A, "onExhausted": "LATER"}),
+            [(f"{T0}/onExhausted", "Spec.WrongType", "`onExhausted` must be FAIL or INCIDENT.")],
         ),
         (
             dag(),
