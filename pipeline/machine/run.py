@@ -103,7 +103,7 @@ class Request:
     """What was asked for when the run was created; never changes.
 
     ``name`` is the run's qualified name. ``blocks`` are the defaults of the installed block types at that time:
-    ``{"TYPE": {"lease_ms", "timeout_s", "retry"}}``.
+    ``{"TYPE": {"lease_ms", "timeout_s", "retry", "expressions"?}}``.
     """
 
     name: str
@@ -128,6 +128,11 @@ class Request:
             return task.timeout_s
         default: float | None = self.blocks.get(task.type, {}).get("timeout_s")
         return default
+
+    def expressions(self, task: Task) -> Mapping[str, str]:
+        """The task's arguments that are expressions, by their path: ``condition`` or ``value``."""
+        found: Mapping[str, str] = self.blocks.get(task.type, {}).get("expressions", {})
+        return found
 
     def retriers(self, task: Task) -> tuple[Retrier, ...]:
         """The task's own retriers or its block's defaults."""
