@@ -31,6 +31,12 @@ SCHEMA_STEPS_MAX: Final = 200_000
 """Keywords that checking one input may apply: a schema of few lines can ask for ever more by its references."""
 SPAN_S_MAX: Final = 366 * 24 * 3600
 """The longest time-out or delay of a task, in seconds."""
+WAIT_DAYS_MAX: Final = 366
+WAIT_MS_MAX: Final = WAIT_DAYS_MAX * 24 * 3600 * 1000
+"""The longest a WAIT may wait."""
+CASES_MAX: Final = 50
+"""Cases of one SWITCH."""
+CASE_NAME_CHARS_MAX: Final = 128
 RETRIES_MAX: Final = 100
 RETRIERS_MAX: Final = 20
 LABELS_MAX: Final = 50

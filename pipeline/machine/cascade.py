@@ -4,15 +4,16 @@ from typing import Final
 
 from pipeline.core.errors import ErrorName
 from pipeline.core.statuses import RunStatus, TaskStatus
+from pipeline.machine.control import decide
 from pipeline.machine.finish import verdict
-from pipeline.machine.run import TaskError, cut
+from pipeline.machine.run import TaskError
 from pipeline.machine.transitions import Draft
+from pipeline.spec.control import CONTROL_TYPES
 from pipeline.spec.depends import DependsError
 from pipeline.spec.expressions import Evaluator, ExpressionError
 from pipeline.spec.model import Task
 from pipeline.spec.truth import evaluate
 
-CONDITION: Final = "CONDITION"
 _STUCK: Final = "Tasks of this workflow wait for one another or for tasks that don't exist."
 
 
@@ -45,7 +46,7 @@ def _consider(draft: Draft, task: Task, evaluator: Evaluator) -> None:
     if draft.tasks[task.name].status is not TaskStatus.PENDING:
         return
     try:
-        truth = evaluate(task.depends, draft.status_of, error_of=draft.error_of)
+        truth = evaluate(task.depends, draft.status_of, error_of=draft.error_of, case_of=draft.case_of)
     except DependsError as error:
         draft.fail(task.name, ErrorName.ENGINE_BAD_SPEC, str(error))
         return
@@ -63,19 +64,7 @@ def _consider(draft: Draft, task: Task, evaluator: Evaluator) -> None:
 def _start(draft: Draft, task: Task, evaluator: Evaluator) -> None:
     if task.when is not None and not evaluator.is_true(task.when, draft.scope()):
         draft.end(task.name, TaskStatus.SKIPPED)
-    elif task.type == CONDITION:
-        draft.note(task.name, attempt=1, started_at=draft.now_ms)
-        _decide(draft, task, evaluator)
+    elif task.type in CONTROL_TYPES:
+        decide(draft, task, evaluator)
     else:
         draft.dispatch(task.name, attempt=1, step=0, cause=None)
-
-
-def _decide(draft: Draft, task: Task, evaluator: Evaluator) -> None:
-    expression = task.arguments_dict.get("expression")
-    if not isinstance(expression, str):
-        raise ExpressionError("The condition has no expression.")
-    if evaluator.is_true(expression, draft.scope()):
-        draft.end(task.name, TaskStatus.SUCCESS)
-    else:
-        error = TaskError(ErrorName.CONDITION_FALSE, cut("The condition is false."))
-        draft.end(task.name, TaskStatus.FAILURE, error=error)

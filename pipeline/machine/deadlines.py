@@ -2,10 +2,12 @@
 
 from pipeline.core.statuses import TaskStatus
 from pipeline.machine.approvals.deciding import fall_due
+from pipeline.machine.control import end_if_waited
 from pipeline.machine.results import go_on_if_due
 from pipeline.machine.run import TaskState
 from pipeline.machine.transitions import Draft
 from pipeline.machine.wake_up import expiry_of, gave_up, give_up_at
+from pipeline.spec.control import CONTROL_TYPES
 
 
 def judge(draft: Draft) -> None:
@@ -25,7 +27,9 @@ def _judge_task(draft: Draft, name: str, state: TaskState) -> None:
     if expiry is not None and expiry <= now_ms:
         fall_due(draft, name)
     elif give_up is not None and give_up <= now_ms:
-        draft.end(name, TaskStatus.TIMED_OUT, error=gave_up(state.error))
+        draft.give_up(name, TaskStatus.TIMED_OUT, gave_up(state.error))
+    elif state.status is TaskStatus.WAITING and draft.spec.tasks[name].type in CONTROL_TYPES:
+        end_if_waited(draft, name)
     elif state.status is TaskStatus.WAITING:
         go_on_if_due(draft, name)
     elif state.status is TaskStatus.RETRYING and state.due_at is not None and state.due_at <= now_ms:

@@ -45,6 +45,7 @@ def _is_handled(failed: str, spec: Spec, tasks: Mapping[str, TaskState]) -> bool
             failed,
             lambda task: _status(tasks.get(task)),
             error_of=lambda task: _error_name(tasks.get(task)),
+            case_of=lambda task: _case(tasks.get(task)),
         ):
             return True
     return False
@@ -56,6 +57,10 @@ def _status(state: TaskState | None) -> TaskStatus | None:
 
 def _error_name(state: TaskState | None) -> str | None:
     return None if state is None or state.error is None else state.error.name
+
+
+def _case(state: TaskState | None) -> str | None:
+    return None if state is None else state.case
 
 
 def _error_of(name: str, state: TaskState) -> TaskError:

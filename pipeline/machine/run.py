@@ -97,6 +97,14 @@ class TaskState:
         """Whether the status is terminal: it never changes again within this round."""
         return self.status in TERMINAL
 
+    @property
+    def case(self) -> str | None:
+        """The case that a SWITCH took; ``None`` where it took none, or the task is no SWITCH that ended SUCCESS."""
+        if self.status is not TaskStatus.SUCCESS or not isinstance(self.output, Mapping):
+            return None
+        case = self.output.get("case")
+        return case if isinstance(case, str) else None
+
 
 @dataclass(frozen=True, slots=True)
 class Request:

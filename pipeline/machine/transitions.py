@@ -23,8 +23,8 @@ _ENDS: Final = frozenset({S.SUCCESS, S.FAILURE, S.TIMED_OUT, S.EXPIRED, S.CANCEL
 _ACTIVE: Final = frozenset({S.RUNNING, S.WAITING, S.RETRYING})
 
 NEXT: Final[Mapping[TaskStatus, frozenset[TaskStatus]]] = {
-    # SUCCESS and FAILURE without running: a CONDITION, and a `when` that can't be evaluated.
-    S.PENDING: frozenset({S.RUNNING, S.SUCCESS, S.FAILURE, S.SKIPPED, S.OMITTED, S.CANCELLED}),
+    # SUCCESS, FAILURE and WAITING without running: the tasks of control, and a `when` that can't be evaluated.
+    S.PENDING: frozenset({S.RUNNING, S.WAITING, S.SUCCESS, S.FAILURE, S.SKIPPED, S.OMITTED, S.CANCELLED}),
     # RUNNING again: dispatched again, after its lease.
     S.RUNNING: _ENDS | _ACTIVE,
     # WAITING again: of a later attempt.
@@ -106,6 +106,11 @@ class Draft:
         self.effects.extend(effects)
 
     def note(self, name: str, **changes: Any) -> None:
+    def case_of(self, name: str) -> str | None:
+        """The case that a SWITCH took."""
+        state = self.tasks.get(name)
+        return None if state is None else state.case
+
         """Change what isn't the status."""
         assert "status" not in changes, "a status changes by move() alone"  # noqa: S101  (for the impossible)
         self.tasks[name] = replace(self.tasks[name], **changes)

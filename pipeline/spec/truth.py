@@ -11,6 +11,7 @@ Truth = bool | None
 """``None`` is unknown: it depends on tasks that haven't ended."""
 StatusOf = Callable[[str], TaskStatus | None]
 ErrorOf = Callable[[str], str | None]
+CaseOf = Callable[[str], str | None]
 
 EXPLICIT_FAILURES: Final = frozenset(
     {
@@ -41,55 +42,65 @@ _STATUSES: Final = {
 }
 
 
-def _no_error(_: str) -> str | None:
+def _nothing(_: str) -> str | None:
     return None
 
 
 def evaluate(
-    node: Node | None, status_of: StatusOf, *, error_of: ErrorOf = _no_error, blind: Container[str] = ()
+    node: Node | None,
+    status_of: StatusOf,
+    *,
+    error_of: ErrorOf = _nothing,
+    case_of: CaseOf = _nothing,
+    blind: Container[str] = (),
 ) -> Truth:
     """Whether the ``depends`` holds: ``True``, ``False``, or ``None`` while that isn't certain.
 
     ``status_of(name)`` is a task's status (one that isn't terminal counts as not ended, as does ``None``).
-    ``error_of(name)`` is the error name of a task that ended FAILURE: it tells REJECTED. For the tasks in ``blind``
+    ``error_of(name)`` is the error name of a task that ended FAILURE: it tells REJECTED. ``case_of(name)`` is the case
+    that a SWITCH took; ending otherwise than SUCCESS it took none. For the tasks in ``blind``
     explicit failure results read as false once they ended: so rule 1 of the run's status asks whether a failure
     was handled. ``None`` as node is a root: true.
 
     Raises:
-        DependsError: a case of a SWITCH or a result of a FOR_EACH, which validation refuses in this version.
+        DependsError: a result of a FOR_EACH, which validation refuses in this version.
     """
     match node:
         case None:
             return True
         case Operand():
-            return _operand(node, status_of, error_of, blind)
+            return _operand(node, status_of, error_of, case_of, blind)
         case Not(inner):
-            truth = evaluate(inner, status_of, error_of=error_of, blind=blind)
+            truth = evaluate(inner, status_of, error_of=error_of, case_of=case_of, blind=blind)
             return None if truth is None else not truth
         case And(nodes):
-            return _all(evaluate(inner, status_of, error_of=error_of, blind=blind) for inner in nodes)
+            return _all(evaluate(inner, status_of, error_of=error_of, case_of=case_of, blind=blind) for inner in nodes)
         case Or(nodes):
-            return _any(evaluate(inner, status_of, error_of=error_of, blind=blind) for inner in nodes)
+            return _any(evaluate(inner, status_of, error_of=error_of, case_of=case_of, blind=blind) for inner in nodes)
 
 
-def is_handled(node: Node | None, task: str, status_of: StatusOf, *, error_of: ErrorOf = _no_error) -> bool:
+def is_handled(
+    node: Node | None, task: str, status_of: StatusOf, *, error_of: ErrorOf = _nothing, case_of: CaseOf = _nothing
+) -> bool:
     """Whether a task that ran with this ``depends`` handles the failure of ``task``.
 
     It does if the ``depends`` is true, but wouldn't be with ``task``'s explicit failure results read as false.
     """
-    if evaluate(node, status_of, error_of=error_of) is not True:
+    if evaluate(node, status_of, error_of=error_of, case_of=case_of) is not True:
         return False
-    return evaluate(node, status_of, error_of=error_of, blind={task}) is not True
+    return evaluate(node, status_of, error_of=error_of, case_of=case_of, blind={task}) is not True
 
 
-def _operand(operand: Operand, status_of: StatusOf, error_of: ErrorOf, blind: Container[str]) -> Truth:
+def _operand(operand: Operand, status_of: StatusOf, error_of: ErrorOf, case_of: CaseOf, blind: Container[str]) -> Truth:
     statuses = _STATUSES.get(operand.result)
-    if statuses is None or operand.case is not None:
+    if statuses is None:
         msg = f"What `{operand.task}` is asked for isn't available in this version"
         raise DependsError(msg, 0)
     status = status_of(operand.task)
     if status not in TERMINAL:
         return None
+    if operand.case is not None:
+        return status is TaskStatus.SUCCESS and case_of(operand.task) == operand.case
     if operand.result in EXPLICIT_FAILURES and operand.task in blind:
         return False
     if operand.result is DependsResult.REJECTED and error_of(operand.task) != ErrorName.APPROVAL_REJECTED:

@@ -83,7 +83,18 @@ def test_handled(text: str, handled: bool) -> None:  # noqa: FBT001  (a column o
     assert is_handled(parse(text), "t", statuses.get, error_of=lambda _: ErrorName.APPROVAL_REJECTED) is handled
 
 
-@pytest.mark.parametrize("text", ['t."high"', "t.ANY_SUCCESS"])
-def test_what_comes_later_is_refused(text: str) -> None:
+@pytest.mark.parametrize("status", sorted(TaskStatus))
+def test_a_case_is_taken_by_a_switch_that_succeeded(status: TaskStatus) -> None:
+    for case in ("high", "low", None):
+        expected = (status is S and case == "high") if status in TERMINAL else None
+        assert evaluate(parse('t."high"'), lambda _: status, case_of=lambda _: case) is expected  # noqa: B023  (at once)
+
+
+def test_a_case_handles_no_failure() -> None:
+    assert not is_handled(parse('!t."high"'), "t", lambda _: F)
+
+
+def test_a_result_of_a_list_is_refused() -> None:
+    text = "t.ANY_SUCCESS"
     with pytest.raises(DependsError, match="isn't available in this version"):
         evaluate(parse(text), lambda _: S)
