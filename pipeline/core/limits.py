@@ -60,6 +60,10 @@ DECISION_COMMENT_CHARS_MAX: Final = 1000
 """Of a decision's comment in the document; the command and the inbox item keep all of it."""
 REFUSALS_KEPT_MAX: Final = 20
 """Refused commands whose verdict a run remembers; applied ones are known by what they left."""
+ACTIONS_KEPT_MAX: Final = 20
+"""Applied actions (pause, resume, skip, resolve) that a run's document remembers; the commands keep all of them."""
+ACTION_COMMENT_CHARS_MAX: Final = 200
+"""Of an action's comment in the document; the command keeps all of it."""
 RETRY_DELAY_MAX_S: Final = 31_622_400
 """A year: the longest delay of a retrier (as in ASL) and the longest Retry-After that is honoured."""
 RECIPIENTS_MAX: Final = 100

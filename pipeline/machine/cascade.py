@@ -29,13 +29,17 @@ def settle(draft: Draft, evaluator: Evaluator) -> None:
     """Go on until nothing follows any more; ends the run when all its tasks have."""
     if draft.is_over:
         return
-    while draft.just_ended:
+    if draft.is_resumed:
+        draft.is_resumed = False
+        for task in draft.spec.tasks.values():
+            _consider(draft, task, evaluator)
+    while draft.just_ended and draft.paused is None:
         for follower in draft.spec.followers[draft.just_ended.popleft()]:
             _consider(draft, draft.spec.tasks[follower], evaluator)
     if not draft.has_living:
         end = verdict(draft.spec, draft.tasks)
         draft.end_run(end.status, outcome=end.outcome, error=end.error)
-    elif all(state.is_over or state.status is TaskStatus.PENDING for state in draft.tasks.values()):
+    elif draft.paused is None and not draft.has_begun:
         # Validation refuses such specs; a run that got past it must not wait for ever.
         draft.cancel_living(_STUCK)
         draft.end_run(RunStatus.FAILURE, error=TaskError(ErrorName.ENGINE_BAD_SPEC, _STUCK))

@@ -1,6 +1,6 @@
 """What people ask of a run, and the verdict: applied, or refused with a sentence for them.
 
-An applied command is known by what it left (``ended_by``, a decision), a refused one is remembered under
+An applied command is known by what it left (``ended_by``, ``actions``, a decision), a refused one is remembered under
 ``refusals``: one that arrives again gets the same verdict and changes nothing.
 """
 
@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from pipeline.core.limits import COMMENT_CHARS_MAX, REFUSALS_KEPT_MAX
 from pipeline.core.statuses import CommandStatus, RunStatus
+from pipeline.machine.actions import Action, pause, resolve, resume, skip
 from pipeline.machine.approvals.deciding import Said, decide_by_command, delegate_by_command, override_by_command
 from pipeline.machine.approvals.question import knows_command
 from pipeline.machine.effects import CloseCommand
@@ -27,6 +28,7 @@ _OF_QUESTIONS: Final = {
 }
 _RUN_IS_OVER: Final = "This run is over."
 _UNREADABLE: Final = "This command can't be read."
+_ACTIONS: Final = {"pause": pause, "resume": resume, "skip": skip, "resolve": resolve}
 
 
 class _Asked(NamedTuple):
@@ -69,6 +71,8 @@ def _verdict(command: Command, reason: str | None) -> CloseCommand:
 def _is_applied(draft: Draft, command_id: str) -> bool:
     if draft.ended_by is not None and draft.ended_by["command"] == command_id:
         return True
+    if any(action["command"] == command_id for action in draft.actions):
+        return True
     return any(
         knows_command(state.approval, command_id) for state in draft.tasks.values() if state.approval is not None
     )
@@ -85,9 +89,20 @@ def _apply(draft: Draft, command: Command) -> str | None:
         groups = command.body.get("groups")
         said = Said(asked.task, asked.arguments, asked.by, asked.at, asked.comment, command.id, groups)
         return _OF_QUESTIONS[asked.action](draft, said)
-    if asked.action in _ENDS:
-        return _end_run(draft, asked, command.id)
-    return f"'{asked.action}' isn't available in this version."
+    return _act(draft, asked, command.id)
+
+
+def _act(draft: Draft, asked: _Asked, command_id: str) -> str | None:
+    if asked.action not in _ENDS and asked.action not in _ACTIONS:
+        return f"'{asked.action}' isn't available in this version."
+    if draft.is_over:
+        return _RUN_IS_OVER
+    if asked.comment is not None and len(asked.comment) > COMMENT_CHARS_MAX:
+        return f"A comment has at most {COMMENT_CHARS_MAX} characters."
+    if asked.action in _ACTIONS:
+        return _ACTIONS[asked.action](draft, Action(*asked, command_id))
+    _end_run(draft, asked, command_id)
+    return None
 
 
 def _read(body: Mapping[str, Any]) -> _Asked | None:
@@ -111,11 +126,7 @@ def _read(body: Mapping[str, Any]) -> _Asked | None:
     return asked if is_readable else None
 
 
-def _end_run(draft: Draft, asked: _Asked, command_id: str) -> str | None:
-    if draft.is_over:
-        return _RUN_IS_OVER
-    if asked.comment is not None and len(asked.comment) > COMMENT_CHARS_MAX:
-        return f"A comment has at most {COMMENT_CHARS_MAX} characters."
+def _end_run(draft: Draft, asked: _Asked, command_id: str) -> None:
     status, verb = _ENDS[asked.action]
     draft.ended_by = {
         "action": asked.action,
@@ -127,4 +138,3 @@ def _end_run(draft: Draft, asked: _Asked, command_id: str) -> str | None:
     }
     draft.cancel_living(f"{asked.by} {verb} the run.")
     draft.end_run(status)
-    return None

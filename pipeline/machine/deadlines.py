@@ -13,7 +13,7 @@ from pipeline.spec.control import CONTROL_TYPES
 def judge(draft: Draft) -> None:
     """Do everything that is due at the draft's time; doing it again finds nothing."""
     draft.is_ticked = True
-    if draft.is_over:
+    if draft.is_over or draft.paused is not None:
         return
     for name, state in tuple(draft.tasks.items()):
         if state.status is not TaskStatus.PENDING and not state.is_over:

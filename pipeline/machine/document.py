@@ -100,6 +100,10 @@ def _engine_body(run: Run) -> dict[str, Any]:
         body["error"] = run.error.as_json()
     if run.ended_at is not None:
         body["ended_at"] = run.ended_at
+    if run.paused is not None:
+        body["paused"] = run.paused
+    if run.actions:
+        body["actions"] = list(run.actions)
     if run.ended_by is not None:
         body["ended_by"] = run.ended_by
     if run.refusals:
@@ -186,6 +190,8 @@ def _run_of(body: Mapping[str, Any], run_guid: str) -> Run:
         updated_at=engine["updated_at"],
         ended_at=engine.get("ended_at"),
         wake_at=engine["wake_at"],
+        paused=engine.get("paused"),
+        actions=tuple(engine.get("actions", ())),
         ended_by=engine.get("ended_by"),
         refusals=tuple(engine.get("refusals", ())),
     )

@@ -29,7 +29,7 @@ from pipeline.machine.wake_up import gave_up, give_up_at
 from pipeline.messages.canonical import MalformedError, encode
 from pipeline.messages.envelopes import ErrorInfo, Outcome, Result
 
-_RANK: Final = {TaskStatus.RUNNING: 1, TaskStatus.WAITING: 2, TaskStatus.RETRYING: 3}
+_RANK: Final = {TaskStatus.RUNNING: 1, TaskStatus.WAITING: 2, TaskStatus.RETRYING: 3, TaskStatus.INCIDENT: 3}
 _RANK_OF_OUTCOME: Final = {Outcome.WAITING: 2, Outcome.FAILED: 3, Outcome.SUCCEEDED: 4}
 _CLOSED_LIST: Final = frozenset(name.value for name in ErrorName)
 
@@ -122,7 +122,7 @@ def _fail_attempt(draft: Draft, result: Result) -> None:
     if counts[index] > retriers[index].max_attempts:
         _give_up(draft, name, error)
     elif give_up is not None and draft.now_ms >= give_up:
-        draft.end(name, TaskStatus.TIMED_OUT, error=gave_up(error))
+        draft.give_up(name, TaskStatus.TIMED_OUT, gave_up(error))
     else:
         key = EffectKey(draft.base.guid, name, state.round, result.step)
         asked_s = None if result.error is None else result.error.retry_after_s
@@ -141,8 +141,12 @@ def _fail_attempt(draft: Draft, result: Result) -> None:
 
 
 def _give_up(draft: Draft, name: str, error: TaskError) -> None:
-    is_timeout = error.name == ErrorName.TASK_TIMEOUT
-    draft.end(name, TaskStatus.TIMED_OUT if is_timeout else TaskStatus.FAILURE, error=error)
+    draft.give_up(name, ended_by(error), error)
+
+
+def ended_by(error: TaskError) -> TaskStatus:
+    """The status of a task that ends by this error."""
+    return TaskStatus.TIMED_OUT if error.name == ErrorName.TASK_TIMEOUT else TaskStatus.FAILURE
 
 
 def _error_of(info: ErrorInfo | None) -> TaskError:

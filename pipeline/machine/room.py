@@ -5,9 +5,9 @@ and refusals, then the marks of tasks that are over. A run for which even that i
 one needs no more than its statuses. The same run always gives way in the same way.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from pipeline.core.limits import DOCUMENT_BYTES_MAX
 from pipeline.machine.document import document_bytes
@@ -35,7 +35,7 @@ def fitted(run: Run) -> Run:
 def bare(run: Run) -> Run:
     """A run that is over, without outputs, messages and questions; without what it was given too, if need be."""
     tasks = {name: _bare_state(state) for name, state in run.tasks.items()}
-    left = replace(_without_words(run, 0), tasks=tasks, size=None)
+    left = replace(_without_words(run, 0), tasks=tasks, actions=(), size=None)
     if document_bytes(left) <= DOCUMENT_BYTES_MAX:
         return left
     # The sealed request still has all of it.
@@ -77,8 +77,18 @@ def _without_messages(run: Run, excess: int) -> Run:
 
 
 def _without_words(run: Run, _: int) -> Run:
-    ended_by = None if run.ended_by is None else {**run.ended_by, "comment": None}
-    return replace(_each(run, _without_comments), ended_by=ended_by, refusals=(), size=None)
+    return replace(
+        _each(run, _without_comments),
+        ended_by=_wordless(run.ended_by),
+        paused=_wordless(run.paused),
+        actions=tuple({**action, "comment": None} for action in run.actions),
+        refusals=(),
+        size=None,
+    )
+
+
+def _wordless(action: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if action is None else {**action, "comment": None}
 
 
 def _without_comments(state: TaskState) -> TaskState:

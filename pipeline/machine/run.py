@@ -154,8 +154,10 @@ class Run:
     """One run at one revision; ``tasks`` has a state for each task of the spec, in its order.
 
     ``revision`` is 0 for a run that is only a request yet and rises by one a write. ``wake_at`` is when the timer
-    looks at it next, 0 when it is over. ``ended_by`` says who withdrew or cancelled it: ``{"action", "by", "as", "at",
-    "comment", "command"}``. ``refusals`` are the verdicts of the last refused commands: ``{"command", "reason"}``.
+    looks at it next, 0 when it is over. ``actions`` are the last applied ones, ``{"action", "task"?, "outcome"?, "by",
+    "as", "at", "comment", "command"}``; ``paused`` is the one that holds the run up. ``ended_by`` says who withdrew or
+    cancelled it: ``{"action", "by", "as", "at", "comment", "command"}``. ``refusals`` are the verdicts of the last
+    refused commands: ``{"command", "reason"}``.
     """
 
     guid: str
@@ -170,6 +172,8 @@ class Run:
     updated_at: int = 0
     ended_at: int | None = None
     wake_at: int = 0
+    paused: Mapping[str, Any] | None = None
+    actions: tuple[Mapping[str, Any], ...] = ()
     ended_by: Mapping[str, Any] | None = None
     refusals: tuple[Mapping[str, str], ...] = ()
     size: int | None = field(default=None, compare=False, repr=False)

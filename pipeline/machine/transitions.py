@@ -19,8 +19,8 @@ from pipeline.machine.scope import scope_of_tasks, task_scope
 from pipeline.machine.wake_up import wake_up
 
 S = TaskStatus
-_ENDS: Final = frozenset({S.SUCCESS, S.FAILURE, S.TIMED_OUT, S.EXPIRED, S.CANCELLED})
-_ACTIVE: Final = frozenset({S.RUNNING, S.WAITING, S.RETRYING})
+_ENDS: Final = frozenset({S.SUCCESS, S.FAILURE, S.TIMED_OUT, S.EXPIRED, S.SKIPPED, S.CANCELLED})
+_ACTIVE: Final = frozenset({S.RUNNING, S.WAITING, S.RETRYING, S.INCIDENT})
 
 NEXT: Final[Mapping[TaskStatus, frozenset[TaskStatus]]] = {
     # SUCCESS, FAILURE and WAITING without running: the tasks of control, and a `when` that can't be evaluated.
@@ -31,8 +31,10 @@ NEXT: Final[Mapping[TaskStatus, frozenset[TaskStatus]]] = {
     S.WAITING: _ENDS | _ACTIVE,
     # RETRYING again: a later attempt failed too.
     S.RETRYING: _ENDS | _ACTIVE,
+    # RUNNING without a retry: a question that is escalated. The ends: people's decisions, a success that came late.
+    S.INCIDENT: _ENDS | {S.RUNNING, S.RETRYING},
 } | dict.fromkeys(TERMINAL, frozenset())
-"""The statuses that may follow each status within a round. INCIDENT isn't reached in this version."""
+"""The statuses that may follow each status within a round; SKIPPED of one that has begun is a person's doing."""
 
 
 def lease_of(first_ms: int, dispatches: int) -> int:
@@ -61,6 +63,8 @@ class Draft:
         self.status = base.status
         self.outcome = base.outcome
         self.error = base.error
+        self.paused = base.paused
+        self.actions = base.actions
         self.ended_by = base.ended_by
         self.refusals = base.refusals
         self.effects: list[Effect] = []
@@ -72,6 +76,8 @@ class Draft:
         """Tasks whose followers haven't been looked at yet."""
         self.is_changed = False
         self.is_ticked = False
+        self.is_resumed = False
+        """Whether tasks that were held up haven't been looked at yet."""
         self._living = sum(not state.is_over for state in self.tasks.values())
         self._scope: dict[str, Any] | None = None
 
@@ -85,6 +91,11 @@ class Draft:
         """Whether some task hasn't ended."""
         return self._living > 0
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether some task is under way."""
+        return any(not state.is_over and state.status is not TaskStatus.PENDING for state in self.tasks.values())
+
     def status_of(self, name: str) -> TaskStatus | None:
         """A task's status; ``None`` for a task that the spec doesn't have."""
         state = self.tasks.get(name)
@@ -94,6 +105,11 @@ class Draft:
         """The name of a task's error."""
         state = self.tasks.get(name)
         return None if state is None or state.error is None else state.error.name
+
+    def case_of(self, name: str) -> str | None:
+        """The case that a SWITCH took."""
+        state = self.tasks.get(name)
+        return None if state is None else state.case
 
     def scope(self) -> Mapping[str, Any]:
         """What expressions see now; built when first asked for, then kept up to date."""
@@ -106,11 +122,6 @@ class Draft:
         self.effects.extend(effects)
 
     def note(self, name: str, **changes: Any) -> None:
-    def case_of(self, name: str) -> str | None:
-        """The case that a SWITCH took."""
-        state = self.tasks.get(name)
-        return None if state is None else state.case
-
         """Change what isn't the status."""
         assert "status" not in changes, "a status changes by move() alone"  # noqa: S101  (for the impossible)
         self.tasks[name] = replace(self.tasks[name], **changes)
@@ -126,8 +137,15 @@ class Draft:
             self._scope["tasks"][name] = task_scope(self.tasks[name])
 
     def dispatch(self, name: str, *, attempt: int, step: int, cause: str | None, dispatches: int = 1) -> None:
-        """RUNNING, to be sent to its runner when the store tells of this revision."""
+        """RUNNING, to be sent to its runner when the store tells of this revision.
+
+        Nothing is dispatched while the run is paused: what was due stays so.
+        """
         state = self.tasks[name]
+        if self.paused is not None:
+            if state.status is TaskStatus.WAITING and (state.continue_at is None or state.cause != cause):
+                self.note(name, continue_at=self.now_ms, cause=cause)
+            return
         lease_ms = lease_of(self.request.lease_ms(self.spec.tasks[name]), dispatches)
         is_first = state.first_dispatched_at is None
         self.move(
@@ -141,7 +159,7 @@ class Draft:
             dispatches=dispatches,
             lease_until=self.now_ms + lease_ms,
             first_dispatched_at=self.now_ms if is_first else state.first_dispatched_at,
-            started_at=self.now_ms if is_first else state.started_at,
+            started_at=self.now_ms if state.started_at is None else state.started_at,
             due_at=None,
             continue_at=None,
         )
@@ -168,8 +186,20 @@ class Draft:
         self.just_ended.append(name)
 
     def fail(self, name: str, error_name: ErrorName | str, message: str) -> None:
-        """End a task FAILURE, no retrier asked."""
-        self.end(name, TaskStatus.FAILURE, error=TaskError(str(error_name), cut(message)))
+        """A task failed, no retrier asked."""
+        self.give_up(name, TaskStatus.FAILURE, TaskError(str(error_name), cut(message)))
+
+    def give_up(self, name: str, status: TaskStatus, error: TaskError) -> None:
+        """End a task that failed, or keep it for a person to resolve where its author asked for that.
+
+        What was never sent to a runner couldn't be tried again. A question that is open stays open: its recipients can
+        still decide it.
+        """
+        is_sent = self.tasks[name].dispatches > 0
+        if is_sent and self.spec.tasks[name].on_exhausted == "INCIDENT":
+            self.move(name, TaskStatus.INCIDENT, error=error, lease_until=None, due_at=None, continue_at=None)
+        else:
+            self.end(name, status, error=error)
 
     def cancel_living(self, message: str) -> None:
         """CANCELLED for every task that hasn't ended; nothing follows from it."""
@@ -186,6 +216,7 @@ class Draft:
         self.status = status
         self.outcome = outcome
         self.error = error
+        self.paused = None
         self.is_changed = True
 
     def finished(self) -> Run:
@@ -205,15 +236,24 @@ class Draft:
             error=self.error,
             updated_at=self.now_ms,
             ended_at=self.now_ms if ended_now else self.base.ended_at,
-            wake_at=0 if self.is_over else wake_up(self.spec, self.tasks, self.now_ms),
+            wake_at=self._wake_at(),
+            paused=self.paused,
+            actions=self.actions,
             ended_by=self.ended_by,
             refusals=self.refusals,
             size=None,
         )
 
+    def _wake_at(self) -> int:
+        if self.is_over:
+            return 0
+        return wake_up(self.spec, {} if self.paused else self.tasks, self.now_ms)
+
     def _phase(self) -> RunPhase:
         if self.is_over:
             return RunPhase.ENDED
+        if self.paused is not None:
+            return RunPhase.PAUSED
         for state in self.tasks.values():
             # A question that is open waits for a person, whatever its block does meanwhile (telling them).
             if state.status in {TaskStatus.RUNNING, TaskStatus.RETRYING} and state.approval is None:

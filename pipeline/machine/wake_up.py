@@ -21,7 +21,7 @@ def expiry_of(state: TaskState) -> int | None:
 
 def give_up_at(task: Task, state: TaskState) -> int | None:
     """When ``maxDurationSeconds`` is over, counted from the first dispatch."""
-    if task.max_duration_s is None or state.first_dispatched_at is None:
+    if task.max_duration_s is None or state.first_dispatched_at is None or state.status is TaskStatus.INCIDENT:
         return None
     return state.first_dispatched_at + round(task.max_duration_s * 1000)
 
@@ -43,6 +43,8 @@ def due_times(task: Task, state: TaskState) -> Iterator[int]:
             own = state.due_at
         case TaskStatus.WAITING:
             own = state.continue_at
+        case TaskStatus.INCIDENT:
+            own = None
         case _:
             return
     for due in (own, expiry_of(state), give_up_at(task, state)):

@@ -50,7 +50,7 @@ class Task:
     retry: tuple[Retrier, ...] | None = None
     timeout_s: float | None = None
     max_duration_s: float | None = None
-    on_exhausted: Literal["FAIL"] = "FAIL"
+    on_exhausted: Literal["FAIL", "INCIDENT"] = "FAIL"
     end_status: RunStatus | None = None
 
     @property

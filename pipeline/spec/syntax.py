@@ -21,8 +21,8 @@ from pipeline.spec.pointers import child, did_you_mean, shown
 from pipeline.spec.retry_syntax import read_retry
 
 _LATER_DOCUMENT: Final = frozenset({"output", "trigger", "expiresIn", "failFast", "onFailure", "retention"})
-_LATER_TASK: Final = frozenset({"heartbeatSeconds", "onExhausted", "optional", "join", "compensate", "finally"})
-_DEFAULTS: Final[Mapping[str, Any]] = {"failFast": False, "onExhausted": "FAIL", "optional": False, "finally": False}
+_LATER_TASK: Final = frozenset({"heartbeatSeconds", "optional", "join", "compensate", "finally"})
+_DEFAULTS: Final[Mapping[str, Any]] = {"failFast": False, "optional": False, "finally": False}
 """Keys of later versions whose default says what happens anyway; accepted with it, and dropped."""
 _KEYS_DOCUMENT: Final = frozenset({"dag", "input", "labels"})
 _KEYS_DAG: Final = frozenset({"entrypoint", "exitpoints", "tasks"})
@@ -37,6 +37,7 @@ _KEYS_TASK: Final = frozenset(
         "retry",
         "timeoutSeconds",
         "maxDurationSeconds",
+        "onExhausted",
         "endStatus",
     }
 )
@@ -125,8 +126,6 @@ def _keys(
         if key in later:
             if key not in _DEFAULTS or value != _DEFAULTS[key] or type(value) is not type(_DEFAULTS[key]):
                 detail = f"`{key}` isn't available in this version."
-                if key == "onExhausted":
-                    detail = '`onExhausted` can only be "FAIL" in this version.'
                 reading.say(child(pointer, key), "Spec.NotAvailable", detail)
         elif key not in known and key not in dropped:
             detail = f"The key `{shown(str(key))}` isn't known here.{did_you_mean(str(key), known | later)}"
@@ -204,9 +203,9 @@ def _members(reading: Reading, pointer: str, index: int, task: Mapping[str, Any]
         if key not in task:
             continue
         detail = check(task[key])
-        if detail is None:
+        if detail is None and task[key] != _UNSAID.get(key):
             yield key, task[key]
-        else:
+        elif detail is not None:
             reading.say(child(pointer, key), *detail)
     yield from _depends(reading, child(pointer, "depends"), task.get("depends", ""))
     if "arguments" in task:
@@ -287,6 +286,12 @@ def _end_status(value: Any) -> tuple[str, str] | None:
     return "Spec.EndStatus", f"`endStatus` must be APPROVED, REJECTED or SUCCESS.{hint}"
 
 
+def _on_exhausted(value: Any) -> tuple[str, str] | None:
+    if isinstance(value, str) and value in {"FAIL", "INCIDENT"}:
+        return None
+    return "Spec.WrongType", "`onExhausted` must be FAIL or INCIDENT."
+
+
 _CHECKS: Final[Mapping[str, _Check]] = {
     "name": _name,
     "type": _text("type", 64),
@@ -294,5 +299,8 @@ _CHECKS: Final[Mapping[str, _Check]] = {
     "when": _text("when", SPEC_BYTES_MAX),  # how long an expression may be is said by its own check
     "timeoutSeconds": _span("timeoutSeconds"),
     "maxDurationSeconds": _span("maxDurationSeconds"),
+    "onExhausted": _on_exhausted,
     "endStatus": _end_status,
 }
+_UNSAID: Final = {"onExhausted": "FAIL"}
+"""Values that go without saying, and are dropped."""
