@@ -51,9 +51,7 @@ def check_expressions(
                 warnings.extend(_uncertain(place, certain.get(place.task, frozenset()), known))
 
 
-def _places(
-    reading: Reading, index: int, body: Mapping[str, Any], expressions: Mapping[str, str]
-) -> Iterator[_Place]:
+def _places(reading: Reading, index: int, body: Mapping[str, Any], expressions: Mapping[str, str]) -> Iterator[_Place]:
     name = body["name"]
     if "when" in body:
         yield _Place(name, f"/dag/tasks/{index}/when", body["when"], is_condition=True)

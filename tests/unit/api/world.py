@@ -25,6 +25,8 @@ from pipeline.messages.seal import Seal
 from pipeline.store import types
 from pipeline.store.memory import Change, MemoryEntityStore
 
+OPEN_GROUPS = frozenset({"everyone"})
+"""Groups whose members the directory doesn't know."""
 KEY = b"k" * 32
 T0 = 1_795_439_555_000
 PASSWORD = "correct-horse"
@@ -113,6 +115,9 @@ class FakeDirectory:
 
     async def members(self, group: str) -> Sequence[Person] | None:
         return [person for person in PEOPLE if group in person.groups] or None
+
+    async def has_unknown_members(self, group: str) -> bool:
+        return group in OPEN_GROUPS
 
     async def search(self, text: str, *, kind: str, limit: int) -> Sequence[str]:
         names = {"user": [person.name for person in PEOPLE], "group": ["stewards", "users"]}[kind]
