@@ -217,7 +217,7 @@ def _derived(key: str, by: str, run_guid: str) -> str:
 
 def _is_same(services: Services, command: Entity, asked: Mapping[str, Any]) -> bool:
     body = opened(services, command)
-    return all(body.get(name) == value for name, value in asked.items() if name != "as")
+    return all(body.get(name) == value for name, value in asked.items() if name not in {"as", "groups"})
 
 
 def _status(command: Entity) -> CommandStatus:

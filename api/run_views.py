@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from api.paging import rfc3339
 from api.problems import not_found
+from api.recipients import names_of
 from api.rights import Role, has_role, owns_workflow
 from api.run_documents import KnownRun, error_of, output_of, phase_of, read
 from api.services import Services
@@ -37,12 +38,15 @@ async def may_see(services: Services, caller: Person, run: KnownRun) -> bool:
     """Own runs, runs of own workflows, runs one was asked about; administrators all."""
     if run.requester == caller.name or may_cancel(caller, run):
         return True
-    asked = Query(
-        types.ITEM,
-        filters=(Filter(types.ITEM_RECIPIENT, "eq", caller.name), Filter(types.ITEM_RUN_GUID, "eq", run.guid)),
-        limit=1,
-    )
-    return bool(await services.store.find(asked))
+    for name in names_of(caller):
+        asked = Query(
+            types.ITEM,
+            filters=(Filter(types.ITEM_RECIPIENT, "eq", name), Filter(types.ITEM_RUN_GUID, "eq", run.guid)),
+            limit=1,
+        )
+        if await services.store.find(asked):
+            return True
+    return False
 
 
 async def seen(services: Services, caller: Person, guid: str) -> KnownRun:

@@ -174,6 +174,7 @@ class Task(Shape):
     asset: dict[str, Any] | None
     requester: str
     recipient: str
+    is_for_group: bool = False
     options: list[str]
     form: dict[str, Any] | None
     status: ItemStatus

@@ -17,8 +17,6 @@ _ABSENT: Final = (
     ("POST", "/runs/{guid}/rerun", "Running again from a task", "runs"),
     ("POST", "/runs/{guid}/tasks/{name:path}/skip", "Skipping a task", "runs"),
     ("POST", "/runs/{guid}/tasks/{name:path}/resolve", "Resolving an incident", "runs"),
-    ("POST", "/runs/{guid}/tasks/{name:path}/override", "Overriding a decision", "runs"),
-    ("POST", "/tasks/{guid}/delegate", "Delegating a question", "tasks"),
     ("POST", "/dead-letters/{id}/replay", "Replaying a dead letter", "dead letters"),
     ("POST", "/callbacks/{token}", "Answering a CALLBACK task", "runs"),
     ("POST", "/hooks/{workflow}", "Starting by a web hook", "workflows"),

@@ -9,6 +9,8 @@ from pipeline.core.limits import SLOTS
 RUN_PREFIX: Final = "blockline/runs/"
 WORKFLOW_PREFIX: Final = "blockline/workflows/"
 DEAD_LETTER_PREFIX: Final = "blockline/dead-letters/"
+GROUP_PREFIX: Final = "group:"
+"""Before the name of a group that is asked as a whole: no user can sign in by a name with a colon."""
 
 
 class EffectKey(NamedTuple):

@@ -118,6 +118,8 @@ def _open_item(effect: OpenItem) -> EntityWrite:
         types.ITEM_REQUESTER: effect.requester,
         types.ITEM_DUE_AT: effect.due_at,
     }
+    if effect.form is not None:
+        attributes[types.ITEM_FORM] = encode(dict(effect.form)).decode()
     if effect.asset is not None:
         attributes[types.ITEM_ASSET] = encode(dict(effect.asset)).decode()
         attributes[types.ITEM_ON_ASSET_GUID] = effect.asset["guid"]

@@ -34,6 +34,7 @@ ITEM_OPENED_AT: Final = "workflowTaskOpenedAt"  # long, ms
 ITEM_BODY: Final = "workflowTaskBody"
 ITEM_ASSET: Final = "workflowTaskAsset"  # JSON text: guid, type_name, name
 ITEM_OPTIONS: Final = "workflowTaskOptions"  # JSON text: list of options
+ITEM_FORM: Final = "workflowTaskForm"  # JSON text: the schema of what is filled in with the decision
 ITEM_RECIPIENT: Final = "taskRecipient"
 ITEM_REQUESTER: Final = "taskRequestor"
 ITEM_ON_ASSET_GUID: Final = "taskRelatedAssetGuid"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pipeline.core.errors import ErrorName, InvalidError
+from pipeline.core.errors import BlocklineError, ErrorName, InvalidError
 from pipeline.core.ids import WORKFLOW_PREFIX
 from pipeline.directory.port import Directory, Person
 from pipeline.messages.canonical import MalformedError, decode
@@ -11,7 +11,7 @@ from pipeline.messages.envelopes import Requester
 from pipeline.spec.input_schema import check_input
 from pipeline.spec.model import digest
 from pipeline.store import types
-from pipeline.store.port import Entity, EntityStore, Filter, Query
+from pipeline.store.port import Entity, EntityStore, Filter, Query, StoreUnavailableError
 from pipeline.store.starting import build_request
 from sinks.atlas.answers import NotAdmitted
 
@@ -43,6 +43,18 @@ class Admission:
         if isinstance(given, NotAdmitted):
             return given
         return await self._request(entity, person, workflow, given)
+
+    async def groups_of(self, name: str) -> tuple[str, ...]:
+        """The groups somebody is in now; none where nobody knows them.
+
+        Raises:
+            StoreUnavailableError: the directory of people doesn't answer, so nothing can be judged by it.
+        """
+        try:
+            person = await self._directory.person(name)
+        except BlocklineError as error:
+            raise StoreUnavailableError(str(error)) from error
+        return () if person is None else person.groups
 
     async def _workflow(self, entity: Entity) -> Entity | NotAdmitted:
         guid = entity.attributes.get(types.RUN_WORKFLOW_GUID)

@@ -6,6 +6,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from pipeline.core.errors import ErrorName
 from pipeline.core.statuses import CommandStatus, ItemStatus, TaskStatus
+from pipeline.machine.approvals.question import groups_asked
 from pipeline.machine.document import from_document
 from pipeline.machine.effects import CloseCommand, CloseItem, Effect
 from pipeline.machine.failure import fail_run, tampered
@@ -49,6 +50,10 @@ class Admits(Protocol):
 
     async def admit(self, entity: Entity) -> dict[str, Any] | NotAdmitted:
         """See :meth:`sinks.atlas.admission.Admission.admit`."""
+        ...
+
+    async def groups_of(self, name: str) -> tuple[str, ...]:
+        """See :meth:`sinks.atlas.admission.Admission.groups_of`."""
         ...
 
 
@@ -99,7 +104,7 @@ class Reader:
         )
         if looked_at:
             asked += await self._open_commands(looked_at)
-            self._add(loaded, await self._decisions(looked_at))
+            self._add(loaded, await self._with_groups(loaded, await self._decisions(looked_at)))
         self._add_commands(loaded, asked)
         return loaded
 
@@ -212,11 +217,28 @@ class Reader:
         found = await self._of_runs(types.ITEM, decided, wanted, types.ITEM_RUN_GUID, run_guids)
         return self._each(_decision, found)
 
+    async def _with_groups(
+        self, loaded: Mapping[str, Loaded | NoRun], decisions: Sequence[tuple[str, ItemDecision]]
+    ) -> list[tuple[str, ItemDecision]]:
+        """Where it matters in which groups somebody is, they are looked up now."""
+        found: list[tuple[str, ItemDecision]] = []
+        for guid, decision in decisions:
+            run = loaded.get(guid)
+            tasks = run.run.tasks.values() if isinstance(run, Loaded) else ()
+            if any(groups_asked(state.approval, decision.item) for state in tasks):
+                groups = await self._admission.groups_of(decision.by)
+                found.append((guid, replace(decision, groups=groups)))
+            else:
+                found.append((guid, decision))
+        return found
+
     async def _close_items(self, loaded: dict[str, Loaded | NoRun]) -> None:
-        """A document that isn't believed can't say which questions it asked: the store is asked for the open ones."""
+        """A document that isn't believed can't say which questions it asked, nor can one that was deleted: the store is
+        asked for the open ones.
+        """
         is_open = Filter(types.ITEM_STATUS, "eq", ItemStatus.OPEN)
         for guid, found in loaded.items():
-            if isinstance(found, NoRun) or not found.must_write or not _is_tampered(found.run):
+            if isinstance(found, Loaded) and not (found.must_write and _is_tampered(found.run)):
                 continue
             query = Query(
                 types.ITEM,

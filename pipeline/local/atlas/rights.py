@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import orjson
 
+from pipeline.core.ids import GROUP_PREFIX
 from pipeline.core.limits import INPUT_BYTES_MAX
 from pipeline.core.statuses import ItemStatus
 from pipeline.directory.port import Person
@@ -34,12 +35,18 @@ class Caller:
     name: str
     is_author: bool = False
     is_admin: bool = False
+    groups: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, person: Person) -> "Caller":
         """A user; each role includes the one before."""
         is_admin = "admin" in person.roles
-        return cls(person.name, is_admin or "author" in person.roles, is_admin)
+        return cls(person.name, is_admin or "author" in person.roles, is_admin, person.groups)
+
+    @property
+    def asked_as(self) -> tuple[str, ...]:
+        """Under which names an inbox item asks them: their own, and those of groups that are asked as a whole."""
+        return (self.name, *(f"{GROUP_PREFIX}{group}" for group in self.groups))
 
     def must_administer(self, what: str) -> None:
         """Raises AtlasError 403 unless they are an administrator."""
@@ -87,7 +94,7 @@ class Caller:
             raise self._refusal(what, f'{types.RUN_REQUEST} may hold {{"input": {{…}}}} and nothing else')
 
     def _decide(self, what: str, before: Mapping[str, Any], changed: Collection[str]) -> None:
-        if before.get(types.ITEM_RECIPIENT) != self.name:
+        if before.get(types.ITEM_RECIPIENT) not in self.asked_as:
             raise self._refusal(what, "only its recipient may decide")
         if before.get(types.ITEM_STATUS) != ItemStatus.OPEN:
             raise self._refusal(what, "it isn't open any more")

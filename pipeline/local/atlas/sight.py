@@ -30,15 +30,22 @@ def may_read(caller: Caller, row: Row) -> bool:
         return True
     names = _NAMED_IN.get(row.type, ())
     attributes: dict[str, Any] = orjson.loads(row.attributes) if names else {}
-    return any(attributes.get(name) == caller.name for name in names)
+    return any(attributes.get(name) in _as(caller, name) for name in names)
 
 
 def condition(caller: Caller, kind: EntityType) -> tuple[str, list[str]]:
     """The same in SQL, over the tables ``s`` and ``e`` of a search; empty where everything may be read."""
     if caller.is_admin or not _is_closed(kind.name):
         return "", []
-    columns = ["e.created_by", *(_column(kind, name) for name in _NAMED_IN.get(kind.name, ()))]
-    return f"({' OR '.join(f'{column} = ?' for column in columns)})", [caller.name] * len(columns)
+    named: list[tuple[str, tuple[str, ...]]] = [("e.created_by", (caller.name,))]
+    named += [(_column(kind, name), _as(caller, name)) for name in _NAMED_IN.get(kind.name, ())]
+    pairs = [(column, value) for column, values in named for value in values]
+    return f"({' OR '.join(f'{column} = ?' for column, _ in pairs)})", [value for _, value in pairs]
+
+
+def _as(caller: Caller, attribute: str) -> tuple[str, ...]:
+    """Whom that attribute names where it names the caller: a recipient may be a group they are in."""
+    return caller.asked_as if attribute == types.ITEM_RECIPIENT else (caller.name,)
 
 
 def _column(kind: EntityType, name: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeGuard
 from urllib.parse import quote
 
-from pipeline.core.ids import EffectKey, item_name
+from pipeline.core.ids import GROUP_PREFIX, EffectKey, item_name
 from pipeline.core.limits import OPTION_CHARS_MAX, OPTIONS_MAX, RECIPIENTS_MAX
 from pipeline.machine.approvals.question import APPROVED, REJECTED, SEQUENTIAL, Approval, Recipient
 from pipeline.machine.approvals.rules import ALL, ALL_RESPONDED_ANY, COUNT, PERCENT, RULES
@@ -12,7 +12,6 @@ from pipeline.machine.effects import OpenItem
 from pipeline.machine.run import Request
 from pipeline.spec.form import check_form
 
-GROUP_PREFIX: Final = "group:"
 ON_DUE: Final = ("EXPIRE", "APPROVE", "REJECT", "ESCALATE")
 NEEDS_MEMBERS: Final = frozenset({ALL, ALL_RESPONDED_ANY, PERCENT})
 """Rules that count those who are asked: they can't be asked of a group whose members nobody knows."""

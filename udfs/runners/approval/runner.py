@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pipeline.blocks.contract import Arguments, Attempt, Failed, Runner, Succeeded, Waiting, failed, succeeded, waiting
 from pipeline.core.durations import parse_duration_ms
 from pipeline.core.errors import ErrorName
+from pipeline.core.ids import GROUP_PREFIX
 from pipeline.directory.port import Directory
 from pipeline.mail.port import MailConnectionError, Mailer, MailRefusedError, is_address
 from udfs.runners.approval.approvers import ApproversError, Found, UncountableError, approvers_of, named
@@ -172,7 +173,7 @@ def _asked(
 
 def _name_of(recipient: Mapping[str, Any]) -> str:
     """As the state machine calls them."""
-    return f"group:{recipient['group']}" if "group" in recipient else str(recipient["name"])
+    return f"{GROUP_PREFIX}{recipient['group']}" if "group" in recipient else str(recipient["name"])
 
 
 def _instants(reminders: Sequence[str], opened_at: int, due_at: int) -> list[list[int]]:
