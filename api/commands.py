@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import Field
 from starlette.responses import Response
@@ -13,7 +13,7 @@ from api.paging import Page, offset_of, paged, rfc3339
 from api.problems import ApiError, not_found
 from api.route import Call, Route, reply
 from api.run_documents import KnownRun
-from api.run_views import may_cancel, seen
+from api.run_views import may_act, seen
 from api.services import Services
 from pipeline.core.errors import BlocklineError
 from pipeline.core.ids import command_name
@@ -26,12 +26,19 @@ from pipeline.store import types
 from pipeline.store.port import Entity, Filter, Query
 
 KEY_CHARS_MAX: Final = 255
+_NO_TASKS: Final[Mapping[str, Any]] = {"dag": {"tasks": ()}}
 
 
 class ActionBody(Body):
     """Why."""
 
     comment: str | None = Field(default=None, max_length=COMMENT_CHARS_MAX)
+
+
+class ResolveBody(ActionBody):
+    """How an incident goes on, and why."""
+
+    outcome: Literal["RETRY", "FAIL"]
 
 
 async def withdraw(call: Call) -> Response:
@@ -44,28 +51,60 @@ async def withdraw(call: Call) -> Response:
 
 async def cancel(call: Call) -> Response:
     """The author or an administrator ends the run."""
-    return await _stop(call, "cancel")
+    return await _as_owner(call, "cancel")
 
 
 async def terminate(call: Call) -> Response:
     """As cancel, and nothing more runs."""
-    return await _stop(call, "terminate")
+    return await _as_owner(call, "terminate")
 
 
-async def _stop(call: Call, action: str) -> Response:
+async def pause(call: Call) -> Response:
+    """Nothing new is sent to runners until somebody resumes the run."""
+    return await _as_owner(call, "pause")
+
+
+async def resume(call: Call) -> Response:
+    """What was held up goes on."""
+    return await _as_owner(call, "resume")
+
+
+async def skip(call: Call) -> Response:
+    """A task is SKIPPED, and what follows sees that."""
+    return await _as_owner(call, "skip", call.path("name"))
+
+
+async def resolve(call: Call) -> Response:
+    """An incident is tried again, or ends the task."""
+    return await _as_owner(call, "resolve", call.path("name"), {"outcome": call.body.outcome})
+
+
+async def _as_owner(
+    call: Call, action: str, task: str | None = None, arguments: Mapping[str, Any] | None = None
+) -> Response:
     run = await seen(call.services, call.caller, call.path("guid"))
-    acting_as = may_cancel(call.caller, run)
+    acting_as = may_act(call.caller, run)
     if acting_as is None:
-        raise ApiError("forbidden", f"Only the workflow's author or an administrator may {action} a run.")
-    return await _act(call, run, action, acting_as)
+        what = "a run" if task is None else "a task of a run"
+        raise ApiError("forbidden", f"Only the workflow's author or an administrator may {action} {what}.")
+    if task is not None and not any(one["name"] == task for one in (run.document or _NO_TASKS)["dag"]["tasks"]):
+        raise not_found("task of this run")
+    return await _act(call, run, action, acting_as, task, arguments)
 
 
-async def _act(call: Call, run: KnownRun, action: str, acting_as: str) -> Response:
+async def _act(  # noqa: PLR0917  (one call more, above)
+    call: Call,
+    run: KnownRun,
+    action: str,
+    acting_as: str,
+    task: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+) -> Response:
     body: ActionBody = call.body
     asked: dict[str, Any] = {
         "action": action,
-        "task": None,
-        "arguments": {},
+        "task": task,
+        "arguments": arguments or {},
         "by": call.caller.name,
         "as": acting_as,
         "comment": body.comment,
@@ -241,5 +280,13 @@ ROUTES: Final = (
     Route("POST", "/runs/{guid}/cancel", cancel, "Cancel a run", "runs", body=ActionBody,
           headers=("Idempotency-Key",), answers=_ANSWERS, is_long=True),
     Route("POST", "/runs/{guid}/terminate", terminate, "End a run at once", "runs", body=ActionBody,
+          headers=("Idempotency-Key",), answers=_ANSWERS, is_long=True),
+    Route("POST", "/runs/{guid}/pause", pause, "Send nothing new to runners", "runs", body=ActionBody,
+          headers=("Idempotency-Key",), answers=_ANSWERS, is_long=True),
+    Route("POST", "/runs/{guid}/resume", resume, "Go on with a paused run", "runs", body=ActionBody,
+          headers=("Idempotency-Key",), answers=_ANSWERS, is_long=True),
+    Route("POST", "/runs/{guid}/tasks/{name:path}/skip", skip, "Skip a task", "runs", body=ActionBody,
+          headers=("Idempotency-Key",), answers=_ANSWERS, is_long=True),
+    Route("POST", "/runs/{guid}/tasks/{name:path}/resolve", resolve, "Resolve an incident", "runs", body=ResolveBody,
           headers=("Idempotency-Key",), answers=_ANSWERS, is_long=True),
 )  # fmt: skip

@@ -62,6 +62,12 @@ class KnownRun:
         return int(self.engine.get("revision", 0))
 
     @property
+    def paused(self) -> Mapping[str, Any] | None:
+        """Who paused it, when and why; None where it isn't paused."""
+        paused: Mapping[str, Any] | None = self.engine.get("paused")
+        return paused
+
+    @property
     def requester(self) -> str:
         """Who started it."""
         return str((self.asked.get("requester") or {}).get("name") or self.created_by)

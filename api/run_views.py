@@ -9,6 +9,7 @@ from api.recipients import names_of
 from api.rights import Role, has_role, owns_workflow
 from api.run_documents import KnownRun, error_of, output_of, phase_of, read
 from api.services import Services
+from pipeline.core.statuses import TERMINAL, TaskStatus
 from pipeline.directory.port import Person
 from pipeline.store import types
 from pipeline.store.port import Filter, Query
@@ -16,8 +17,8 @@ from pipeline.store.port import Filter, Query
 _HIDDEN_OF_TASK: Final = frozenset({"engine"})
 
 
-def may_cancel(caller: Person, run: KnownRun) -> str | None:
-    """As what the caller may cancel and terminate: ``owner``, ``admin`` or not at all."""
+def may_act(caller: Person, run: KnownRun) -> str | None:
+    """As what the caller may cancel, pause, skip and the like: ``owner``, ``admin`` or not at all."""
     if has_role(caller, Role.ADMIN):
         return "admin"
     own_spec = run.document is not None and run.workflow is None and run.requester == caller.name
@@ -27,16 +28,27 @@ def may_cancel(caller: Person, run: KnownRun) -> str | None:
 
 
 def actions(caller: Person, run: KnownRun) -> list[str]:
-    """What the caller may ask of the run as it is."""
+    """What the caller may ask of the run as it is; ``skip`` and ``resolve`` of some task of it."""
     if run.is_over:
         return []
     found = ["withdraw"] if run.requester == caller.name else []
-    return found + (["cancel", "terminate"] if may_cancel(caller, run) else [])
+    if may_act(caller, run) is None:
+        return found
+    found += ["cancel", "terminate"]
+    if run.document is None:
+        return found
+    statuses = {task["status"] for task in run.document["dag"]["tasks"]}
+    found.append("pause" if run.paused is None else "resume")
+    if statuses - TERMINAL:
+        found.append("skip")
+    if TaskStatus.INCIDENT in statuses:
+        found.append("resolve")
+    return found
 
 
 async def may_see(services: Services, caller: Person, run: KnownRun) -> bool:
     """Own runs, runs of own workflows, runs one was asked about; administrators all."""
-    if run.requester == caller.name or may_cancel(caller, run):
+    if run.requester == caller.name or may_act(caller, run):
         return True
     for name in names_of(caller):
         asked = Query(
@@ -77,7 +89,8 @@ def summary(run: KnownRun) -> dict[str, Any]:
         "asset": _asset(asked.get("asset")),
         "outcome": run.engine.get("outcome"),
         "error": error_of(run),
-        "ended_by": _ended_by(run.engine.get("ended_by")),
+        "ended_by": _action(run.engine.get("ended_by")),
+        "paused": _action(run.paused),
         "run_round": run.engine.get("run_round", 0),
         "revision": run.revision,
     }
@@ -120,7 +133,7 @@ def _asset(asset: Mapping[str, Any] | None) -> dict[str, Any] | None:
     }
 
 
-def _ended_by(body: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _action(body: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if body is None:
         return None
     named = {name: body.get(name) for name in ("action", "by", "as", "comment")}

@@ -113,6 +113,7 @@ class RunSummary(Shape):
     outcome: str | None
     error: dict[str, str] | None
     ended_by: dict[str, Any] | None
+    paused: dict[str, Any] | None
     run_round: int
     revision: int
 

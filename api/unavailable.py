@@ -10,13 +10,9 @@ from api.route import Call, Route
 _ABSENT: Final = (
     ("POST", "/workflows/simulate", "Simulating a workflow", "workflows"),
     ("POST", "/runs/batch", "Starting runs as a batch", "runs"),
-    ("POST", "/runs/{guid}/pause", "Pausing a run", "runs"),
-    ("POST", "/runs/{guid}/resume", "Resuming a run", "runs"),
     ("POST", "/runs/{guid}/retry-failed", "Retrying failed tasks", "runs"),
     ("POST", "/runs/{guid}/restart", "Restarting a run", "runs"),
     ("POST", "/runs/{guid}/rerun", "Running again from a task", "runs"),
-    ("POST", "/runs/{guid}/tasks/{name:path}/skip", "Skipping a task", "runs"),
-    ("POST", "/runs/{guid}/tasks/{name:path}/resolve", "Resolving an incident", "runs"),
     ("POST", "/dead-letters/{id}/replay", "Replaying a dead letter", "dead letters"),
     ("POST", "/callbacks/{token}", "Answering a CALLBACK task", "runs"),
     ("POST", "/hooks/{workflow}", "Starting by a web hook", "workflows"),

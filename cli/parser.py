@@ -4,7 +4,7 @@ import argparse
 from typing import Any, Final
 
 _ABSENT_OF: Final = {
-    "run": ("pause", "resume", "retry-failed", "restart", "rerun", "skip", "resolve"),
+    "run": ("retry-failed", "restart", "rerun"),
     "task": ("delegate",),
     "block": ("new", "test"),
     "dead-letter": ("replay",),
@@ -136,10 +136,18 @@ def _run(group: Any) -> None:
         ("withdraw", "take your own run back"),
         ("cancel", "cancel a run of your workflow"),
         ("terminate", "end a run of your workflow at once"),
+        ("pause", "send nothing new to runners"),
+        ("resume", "go on with a paused run"),
+        ("skip", "skip a task"),
+        ("resolve", "go on with a task that is an incident"),
     ):
         command = _client(group, name, "cli.run:act", text)
         command.set_defaults(action=name)
         command.add_argument("run", metavar="RUN")
+        if name in {"skip", "resolve"}:
+            command.add_argument("task", metavar="TASK")
+        if name == "resolve":
+            command.add_argument("outcome", metavar="OUTCOME", choices=("RETRY", "FAIL"), help="RETRY or FAIL")
         command.add_argument("--comment")
 
 

@@ -93,10 +93,11 @@ def wait(context: Context) -> int:
 
 
 def act(context: Context) -> int:
-    """Withdraw, cancel or terminate."""
-    action, run = context.argument("action"), context.argument("run")
-    body = {"comment": context.argument("comment")}
-    answer = Client(context).ask("POST", f"/runs/{segment(run)}/{action}", body)
+    """Withdraw, cancel, terminate, pause or resume; skip or resolve a task."""
+    action, task, outcome = context.argument("action"), context.argument("task"), context.argument("outcome")
+    body = {"comment": context.argument("comment")} | ({"outcome": outcome} if outcome else {})
+    where = f"/runs/{segment(context.argument('run'))}" + (f"/tasks/{segment(task)}" if task else "")
+    answer = Client(context).ask("POST", f"{where}/{action}", body)
     if context.is_json:
         context.data(answer.body)
     elif answer.status == _ACCEPTED:

@@ -74,7 +74,7 @@ def test_a_spec_of_ones_own_needs_an_author() -> None:
             made = await otto.post("/runs", json={"spec": spec()})
             assert made.status_code == 201
             assert made.json()["workflow"] is None
-            assert made.json()["actions"] == ["withdraw", "cancel", "terminate"]
+            assert made.json()["actions"] == ["withdraw", "cancel", "terminate", "pause", "skip"]
 
     play(story)
 
@@ -144,8 +144,8 @@ def test_who_sees_a_run_and_what_they_may_do() -> None:
             guid = await start(rosa)
             path = f"/runs/{guid}"
             assert (await rosa.get(path)).json()["actions"] == ["withdraw"]
-            assert (await otto.get(path)).json()["actions"] == ["cancel", "terminate"]
-            assert (await ada.get(path)).json()["actions"] == ["cancel", "terminate"]
+            assert (await otto.get(path)).json()["actions"] == ["cancel", "terminate", "pause", "skip"]
+            assert (await ada.get(path)).json()["actions"] == ["cancel", "terminate", "pause", "skip"]
             for stranger in (olga, sam):
                 assert (await stranger.get(path)).status_code == 404
                 assert (await stranger.post(f"{path}/cancel", json={})).status_code == 404

@@ -183,7 +183,7 @@ def test_blocks_and_dead_letters(run: Run) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["doctor"], ["replay", "x"], ["what-if", "--now"], ["simulate", "f"], ["run", "pause", "x"], ["block", "new"]],
+    [["doctor"], ["replay", "x"], ["what-if", "--now"], ["simulate", "f"], ["run", "restart", "x"], ["block", "new"]],
 )
 def test_what_isnt_there_yet_says_so(run: Run, arguments: list[str]) -> None:
     code, _, err = run(*arguments)
@@ -218,3 +218,25 @@ def test_a_file_with_a_key_given_twice_is_refused(run: Run, tmp_path: Path) -> N
         code, _, said = run("workflow", command, str(path))
         assert code == 2
         assert "/arguments/recipient: The key `recipient` is given twice." in said
+
+
+@pytest.mark.parametrize(
+    ("typed", "action", "task", "arguments"),
+    [
+        (["pause"], "pause", None, {}),
+        (["resume"], "resume", None, {}),
+        (["skip", "a/b"], "skip", "a/b", {}),
+        (["resolve", "a/b", "RETRY"], "resolve", "a/b", {"outcome": "RETRY"}),
+    ],
+)
+def test_actions_on_a_run_that_goes_on(
+    run: Run, tmp_path: Path, typed: list[str], action: str, task: str | None, arguments: dict[str, str]
+) -> None:
+    path = tmp_path / "spec.json"
+    path.write_text(json.dumps(spec("a/b")))
+    guid = run("run", "start", "--spec", str(path), user="otto")[1].strip()
+    code, out, err = run("run", typed[0], guid, *typed[1:], "--comment", "why", "--json", user="otto")
+    assert code == 0, err
+    answer = json.loads(out)
+    assert (answer["action"], answer["task"], answer["status"], answer["comment"]) == (action, task, "APPLIED", "why")
+    assert run("run", "resolve", guid, "a/b", "SHRUG", user="otto")[0] == 2
