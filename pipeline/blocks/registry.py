@@ -20,7 +20,6 @@ MANIFEST_FILE: Final = "block.toml"
 SCHEMA_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _RESULTS: Final = ("SUCCESS", "FAILURE", "TIMED_OUT", "FAILED_ANY", "COMPLETED", "DONE")
 _RESULTS_HUMAN: Final = ("APPROVED", "REJECTED", "EXPIRED", "FAILED_ANY", "COMPLETED", "DONE")
-_RESULTS_BUILTIN: Final = ("SUCCESS", "FAILURE", "DONE")
 
 
 class RegistryError(BlocklineError):
@@ -230,9 +229,10 @@ def _describe_builtin(block_type: str) -> dict[str, Any]:
         "lease_s": None,
         "retry": [],
         "arguments": _schema(builtin.arguments_type, "validation"),
-        "output": {"$schema": SCHEMA_DIALECT, "type": "null"},
+        "output": {"$schema": SCHEMA_DIALECT, **builtin.output},
         "ui": _hints(builtin.arguments_type, builtin.ui),
-        "ports": list(_RESULTS_BUILTIN),
+        "ports": list(builtin.ports),
+        **({} if builtin.cases is None else {"cases": builtin.cases}),
     }
 
 

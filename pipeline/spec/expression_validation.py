@@ -4,14 +4,15 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from pipeline.core.errors import Problem
+from pipeline.spec.control import CONDITION, SWITCH, cases_of
 from pipeline.spec.expressions import Evaluator
 from pipeline.spec.lexemes import Lexeme, LexemeError, lexemes, task_names
+from pipeline.spec.model import arguments_of
 from pipeline.spec.pointers import child, did_you_mean, shown
 from pipeline.spec.syntax import Reading
 from pipeline.spec.templates import OPEN, Placeholder, TemplateError, references
 
 _MEMBERS: Final = ("output", "status")
-_CONDITION: Final = "CONDITION"
 _EXPRESSION: Final = "expression"
 _CONDITION_KIND: Final = "condition"
 _LATER: Final = {
@@ -55,20 +56,26 @@ def _places(reading: Reading, index: int, body: Mapping[str, Any], expressions: 
     name = body["name"]
     if "when" in body:
         yield _Place(name, f"/dag/tasks/{index}/when", body["when"], is_condition=True)
-    for entry in body.get("arguments", ()):
-        for key, value in entry.items():
-            pointer = reading.argument_pointers[index, key]
-            if body["type"] == _CONDITION and key == _EXPRESSION:
-                if isinstance(value, str):
-                    yield _Place(name, pointer, value, is_condition=True)
-                continue
-            own = {path: kind for path, kind in expressions.items() if path.split(".")[0] == key}
-            for path, kind in own.items():
-                where, text, value = _taken(pointer, path.split(".")[1:], value)  # noqa: PLW2901  (what is left of it)
-                if isinstance(text, str):
-                    yield _Place(name, where, text, is_condition=kind == _CONDITION_KIND)
-            for found in references(value, pointer, lambda where, error: _broken(reading, where, error)):
-                yield _of_template(name, found.pointer, found.placeholder)
+    for key, value in arguments_of(body).items():
+        pointer = reading.argument_pointers[index, key]
+        match body["type"], key:
+            case (builtin, _) if builtin == SWITCH:
+                yield from _cases(name, pointer, value) if key == "cases" else ()
+            case (builtin, "expression") if builtin == CONDITION:
+                yield from (_Place(name, pointer, value, is_condition=True),) if isinstance(value, str) else ()
+            case _:
+                own = {path: kind for path, kind in expressions.items() if path.split(".")[0] == key}
+                yield from _of_argument(reading, name, pointer, value, own)
+
+
+def _of_argument(reading: Reading, task: str, pointer: str, value: Any, own: Mapping[str, str]) -> Iterator[_Place]:
+    """The expressions an argument is or holds: ``own`` names those that stand in it bare, and the kind of each."""
+    for path, kind in own.items():
+        where, text, value = _taken(pointer, path.split(".")[1:], value)
+        if isinstance(text, str):
+            yield _Place(task, where, text, is_condition=kind == _CONDITION_KIND)
+    for found in references(value, pointer, lambda where, error: _broken(reading, where, error)):
+        yield _of_template(task, found.pointer, found.placeholder)
 
 
 def _taken(pointer: str, path: Sequence[str], value: Any) -> tuple[str, Any, Any]:
@@ -79,6 +86,11 @@ def _taken(pointer: str, path: Sequence[str], value: Any) -> tuple[str, Any, Any
         return pointer, None, value
     where, text, left = _taken(child(pointer, path[0]), path[1:], value[path[0]])
     return where, text, {**value, path[0]: left}
+
+
+def _cases(task: str, pointer: str, cases: Any) -> Iterator[_Place]:
+    for case in cases_of({"cases": cases}):
+        yield _Place(task, child(child(pointer, case.place), _EXPRESSION), case.expression, is_condition=True)
 
 
 def _broken(reading: Reading, pointer: str, error: TemplateError) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from math import prod
-from typing import Final
+from typing import Final, NamedTuple
 
 from pipeline.core.errors import ErrorName
 from pipeline.core.statuses import TaskStatus
@@ -17,6 +17,14 @@ _NOT_RUN: Final = frozenset({DependsResult.DONE, DependsResult.OMITTED, DependsR
 """Results that don't say that the task's own ``depends`` was true."""
 
 
+class Ending(NamedTuple):
+    """One way in which a task may end; ``error`` and ``case`` where they matter."""
+
+    status: TaskStatus
+    error: str | None = None
+    case: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """What of a task matters here."""
@@ -25,22 +33,21 @@ class Shape:
     is_human: bool
     is_decided_at_once: bool
     has_when: bool
+    cases: tuple[str | None, ...] = (None,)
+    """What a SWITCH may take, ``None`` for no case; other tasks take none."""
 
-    def endings(self) -> tuple[tuple[TaskStatus, str | None], ...]:
-        """The ways in which the task may end, with the error name where that matters."""
-        endings: list[tuple[TaskStatus, str | None]] = [
-            (TaskStatus.SUCCESS, None),
-            (TaskStatus.FAILURE, None),
-            (TaskStatus.CANCELLED, None),
-        ]
+    def endings(self) -> tuple[Ending, ...]:
+        """The ways in which the task may end."""
+        endings = [Ending(TaskStatus.SUCCESS, case=case) for case in self.cases]
+        endings += [Ending(TaskStatus.FAILURE), Ending(TaskStatus.CANCELLED)]
         if self.depends is not None:
-            endings.append((TaskStatus.OMITTED, None))
+            endings.append(Ending(TaskStatus.OMITTED))
         if self.has_when:
-            endings.append((TaskStatus.SKIPPED, None))
+            endings.append(Ending(TaskStatus.SKIPPED))
         if not self.is_decided_at_once:
-            endings.append((TaskStatus.TIMED_OUT, None))
+            endings.append(Ending(TaskStatus.TIMED_OUT))
         if self.is_human:
-            endings += [(TaskStatus.EXPIRED, None), (TaskStatus.FAILURE, ErrorName.APPROVAL_REJECTED)]
+            endings += [Ending(TaskStatus.EXPIRED), Ending(TaskStatus.FAILURE, ErrorName.APPROVAL_REJECTED)]
         return tuple(endings)
 
 
@@ -83,14 +90,24 @@ def can_run(name: str, shapes: Shapes, never: set[str]) -> bool:
         return True
     for combination in product(*endings):
         ended = dict(zip(needed, combination, strict=True))
-        if evaluate(node, lambda n: ended[n][0], error_of=lambda n: ended[n][1]):  # noqa: B023  (called at once)
+        if _is_true(node, ended):
             return True
     return False
 
 
-def _endings(shapes: Shapes, name: str, is_never: bool) -> tuple[tuple[TaskStatus, str | None], ...]:  # noqa: FBT001  (a fact of the name beside it)
+def _is_true(node: Node | None, ended: Mapping[str, Ending]) -> bool:
+    truth = evaluate(
+        node,
+        lambda name: ended[name].status,
+        error_of=lambda name: ended[name].error,
+        case_of=lambda name: ended[name].case,
+    )
+    return truth is True
+
+
+def _endings(shapes: Shapes, name: str, is_never: bool) -> tuple[Ending, ...]:  # noqa: FBT001  (a fact of the name beside it)
     if is_never:
-        return ((TaskStatus.OMITTED, None), (TaskStatus.CANCELLED, None))
+        return (Ending(TaskStatus.OMITTED), Ending(TaskStatus.CANCELLED))
     return shapes[name].endings()
 
 
@@ -104,11 +121,11 @@ def certain_successes(order: list[str], shapes: Shapes) -> dict[str, frozenset[s
 
 def _certain(node: Node | None, shapes: Shapes, certain: Mapping[str, frozenset[str]]) -> frozenset[str]:
     match node:
-        case Operand(task, result, _):
+        case Operand(task, result, asked_case):
             if result in _NOT_RUN or task not in shapes:
                 return frozenset()
             is_success = result in {DependsResult.SUCCESS, DependsResult.APPROVED}
-            is_success |= result is None and not shapes[task].has_when
+            is_success |= asked_case is not None or (result is None and not shapes[task].has_when)
             return certain.get(task, frozenset()) | (frozenset({task}) if is_success else frozenset())
         case And(nodes):
             return frozenset().union(*(_certain(inner, shapes, certain) for inner in nodes))

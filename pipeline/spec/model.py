@@ -106,6 +106,11 @@ def retrier_json(retrier: Retrier) -> dict[str, Any]:
     return body
 
 
+def arguments_of(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a task's stored form as one object; a new dict."""
+    return {key: value for entry in body.get("arguments", ()) for key, value in entry.items()}
+
+
 def without_engine(document: Mapping[str, Any]) -> dict[str, Any]:
     """The normalised spec inside a run's document: what the engine writes beside it is left out; a new dict."""
     spec = {key: value for key, value in document.items() if key not in ENGINE_KEYS_OF_DOCUMENT}

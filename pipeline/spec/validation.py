@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from pipeline.core.errors import Problem
+from pipeline.spec.control import CONDITION, SWITCH, case_names, default_of
 from pipeline.spec.depends import HUMAN_RESULTS, LIST_RESULTS, operands, parse, quote_name
 from pipeline.spec.expression_validation import check_expressions
 from pipeline.spec.expressions import Evaluator
@@ -12,17 +13,15 @@ from pipeline.spec.form import check_form
 from pipeline.spec.graph import Shape, can_run, certain_successes, in_order
 from pipeline.spec.input_schema import check_input as check_input  # noqa: PLC0414  (callers know it from here)
 from pipeline.spec.input_schema import check_schema
-from pipeline.spec.model import Spec, spec_of
+from pipeline.spec.model import Spec, arguments_of, spec_of
 from pipeline.spec.pointers import child, did_you_mean, shown
+from pipeline.spec.switch_validation import case_problem, check_switches
 from pipeline.spec.syntax import Reading, read
 from pipeline.spec.templates import has_template
 
-CONDITION: Final = "CONDITION"
 _DEADLINE: Final = "dueIn"
 _FORM: Final = "form"
-_TYPES_OF_LATER: Final = frozenset(
-    {"SWITCH", "WAIT", "FOR_EACH", "WORKFLOW", "CALLBACK", "TRANSFORM", "HTTP", "METADATA", "JIRA", "SLACK", "WEBHOOK"}
-)
+_TYPES_OF_LATER: Final = frozenset({"FOR_EACH", "WORKFLOW", "CALLBACK", "TRANSFORM", "JIRA", "SLACK", "WEBHOOK"})
 
 
 class BlockTypes(Protocol):
@@ -100,12 +99,14 @@ def _tasks(reading: Reading, blocks: BlockTypes, evaluator: Evaluator, warnings:
         body["name"]: Shape(
             parse(body.get("depends", "")),
             blocks.is_human(body["type"]),
-            body["type"] == CONDITION,
+            body["type"] in {CONDITION, SWITCH},
             "when" in body,
+            _cases(body),
         )
         for _, body in reversed(reading.tasks)
     }
     certain = _graph(reading, dict(reversed(shapes.items())))
+    check_switches(reading, warnings)
     check_expressions(reading, evaluator, certain, warnings, blocks.expressions)
 
 
@@ -122,7 +123,7 @@ def _type(reading: Reading, pointer: str, body: Mapping[str, Any], types: frozen
 
 def _needs(reading: Reading, pointer: str, body: Mapping[str, Any], blocks: BlockTypes) -> None:
     where = f"{pointer}/depends"
-    types = {task["name"]: task["type"] for _, task in reading.tasks} if body.get("depends") else {}
+    bodies = {task["name"]: task for _, task in reading.tasks} if body.get("depends") else {}
     for operand in operands(parse(body.get("depends", ""))):
         named = f"`{shown(quote_name(operand.task))}`"
         if operand.task not in reading.declared:
@@ -131,17 +132,29 @@ def _needs(reading: Reading, pointer: str, body: Mapping[str, Any], blocks: Bloc
             )
             reading.say(where, "Spec.DanglingDepends", detail)
         elif operand.case is not None:
-            reading.say(where, "Spec.NotAvailable", f"{named} has no cases: SWITCH isn't available in this version.")
+            if operand.task in bodies and (problem := case_problem(operand, bodies[operand.task])):
+                reading.say(where, *problem)
         elif operand.result in LIST_RESULTS:
             detail = f"`{operand.result}` is for lists: FOR_EACH isn't available in this version."
             reading.say(where, "Spec.NotAvailable", detail)
-        elif operand.result in HUMAN_RESULTS and operand.task in types and not blocks.is_human(types[operand.task]):
+        elif operand.result in HUMAN_RESULTS and not _may_be_human(bodies.get(operand.task), blocks):
             detail = f"{named} isn't decided by people, so it can't end {operand.result}; use SUCCESS or FAILURE."
             reading.say(where, "Spec.HumanResult", detail)
 
 
+def _may_be_human(body: Mapping[str, Any] | None, blocks: BlockTypes) -> bool:
+    return body is None or blocks.is_human(body["type"])
+
+
+def _cases(body: Mapping[str, Any]) -> tuple[str | None, ...]:
+    if body["type"] != SWITCH:
+        return (None,)
+    arguments = arguments_of(body)
+    return (*case_names(arguments), *([] if default_of(arguments) else [None]))
+
+
 def _arguments(reading: Reading, index: int, body: Mapping[str, Any], blocks: BlockTypes) -> None:
-    arguments = {key: value for entry in body.get("arguments", ()) for key, value in entry.items()}
+    arguments = arguments_of(body)
     base = f"/dag/tasks/{index}/arguments"
     has_deadline = _DEADLINE in arguments
     for problem in blocks.check_arguments(body["type"], arguments, has_template):
@@ -201,7 +214,7 @@ def _graph(reading: Reading, shapes: Mapping[str, Shape]) -> Mapping[str, frozen
         detail = f"These tasks wait for each other for ever: {shown(shown_path, 300)}."
         reading.say(f"/dag/tasks/{by_name[path[0]]}/depends", "Spec.Cycle", detail)
     is_whole = all(operand.task in shapes for shape in shapes.values() for operand in operands(shape.depends))
-    if cycles or not is_whole or any(_is_of_later(shape) for shape in shapes.values()):
+    if cycles or not is_whole or any(_is_wrong(shape, shapes) for shape in shapes.values()):
         return None
     never: set[str] = set()
     for name in order:
@@ -212,5 +225,9 @@ def _graph(reading: Reading, shapes: Mapping[str, Shape]) -> Mapping[str, frozen
     return certain_successes(order, shapes)
 
 
-def _is_of_later(shape: Shape) -> bool:
-    return any(operand.case is not None or operand.result in LIST_RESULTS for operand in operands(shape.depends))
+def _is_wrong(shape: Shape, shapes: Mapping[str, Shape]) -> bool:
+    """Whether a ``depends`` asks for what the task it names can't be asked for, which has been said."""
+    return any(
+        operand.result in LIST_RESULTS or (operand.case is not None and operand.case not in shapes[operand.task].cases)
+        for operand in operands(shape.depends)
+    )

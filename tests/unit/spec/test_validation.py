@@ -155,7 +155,7 @@ def later(pointer: str, what: str) -> Found:
                 dag(task("a", name)),
                 [(f"{T0}/type", "Spec.NotAvailable", f"The type `{name}` isn't available in this version.")],
             )
-            for name in ("FOR_EACH", "WORKFLOW", "CALLBACK", "TRANSFORM", "SWITCH", "WAIT", "HTTP", "METADATA")
+            for name in ("FOR_EACH", "WORKFLOW", "CALLBACK", "TRANSFORM")
         ),
         (
             {"dag": {"tasks": [A]}},
@@ -234,7 +234,13 @@ def later(pointer: str, what: str) -> Found:
         ),
         (
             dag(A, task("b", depends='a."high"')),
-            [(f"{T1}/depends", "Spec.NotAvailable", "`a` has no cases: SWITCH isn't available in this version.")],
+            [
+                (
+                    f"{T1}/depends",
+                    "Spec.NoCases",
+                    "`a` has no cases, since it isn't a SWITCH; ask for a result, such as SUCCESS.",
+                )
+            ],
         ),
         (
             dag(A, task("b", depends="a.ALL_FAILURE")),
