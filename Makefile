@@ -22,7 +22,8 @@ check: setup ## the inner loop, under a minute: style, types, layers, fast tests
 	$(BIN)/pytest -q tests/unit tests/golden tests/architecture
 
 test: check ## every tier, everything it needs installed
-	$(BIN)/pytest -q tests/property tests/simulation tests/contract tests/integration
+	$(BIN)/pytest -q tests/property tests/simulation tests/integration
+	$(BIN)/python -m tests.real run $(BIN)/pytest -q tests/contract tests/real_systems
 
 sim: setup ## the simulator on its own (SEEDS=100000 JOBS=2)
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --jobs $(JOBS)

@@ -129,7 +129,7 @@ def _java() -> str:
         name, _, value = line.partition("=")
         if name.strip() == "java.specification.version" and float(value) >= JAVA_MIN:
             return java
-    raise RealError(f"Kafka needs Java {JAVA_MIN} or newer, and {java} isn't.")
+    raise RealError(f"Kafka needs Java {JAVA_MIN} or newer, and {java} isn't: install one, and put it first in PATH.")
 
 
 def _run(*command: str) -> None:

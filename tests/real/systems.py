@@ -136,15 +136,13 @@ class RealSystems:
 
     def stop(self, piece: str, *, is_kill: bool = False) -> None:
         """Stop one, and wait until it is gone; ``is_kill``: as a power cut would."""
-        process = self.process(piece)
-        if process is not None:
+        for number in [signal.SIGKILL] if is_kill else [signal.SIGTERM, signal.SIGKILL]:
+            process = self.process(piece)
+            if process is None:
+                break
             process.send_signal(signal.SIGCONT)
-            process.send_signal(signal.SIGKILL if is_kill else signal.SIGTERM)
-            try:
-                process.wait(STOP_S)
-            except psutil.TimeoutExpired:
-                process.kill()
-                process.wait(STOP_S)
+            process.send_signal(number)
+            self._wait_gone(piece)
         self._pid_file(piece).unlink(missing_ok=True)
 
     def stop_all(self) -> None:
@@ -189,6 +187,12 @@ class RealSystems:
         except KafkaException as error:
             if error.args[0].name() != "TOPIC_ALREADY_EXISTS":
                 raise
+
+    def _wait_gone(self, piece: str) -> None:
+        """Until it has ended or the time is up; what has ended but is still its parent's to collect counts as gone."""
+        deadline = time.monotonic() + STOP_S
+        while self.process(piece) is not None and time.monotonic() < deadline:
+            time.sleep(_POLL_S)  # noqa: TID251  (polls with a deadline)
 
     def _make_topics(self) -> None:
         self.make_topic("ATLAS_HOOK", 1)
