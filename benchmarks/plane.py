@@ -1,6 +1,6 @@
 """``python -m benchmarks.plane``: what the local data plane costs, without the product.
 
-Source → map → map → sink with 1.5 kB payloads over pynumaflow's servers, one process, uvloop; handlers do nothing.
+Source → map → map → sink with 1.5 kB payloads on each transport, one process, uvloop; handlers do nothing.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from pynumaflow.sourcer import (
 from pynumaflow.sourcer import Message as SourceMessage
 
 from benchmarks.measuring import percentile, table
-from pipeline.local.plane.plane import LocalPlane
+from pipeline.local.plane.plane import HostMaker, LocalPlane, direct, over_sockets
 from pipeline.process.clock import SystemClock
 
 PAYLOAD: Final = b"x" * 1500
@@ -117,7 +117,7 @@ async def _until(acked: dict[int, float], count: int) -> None:
             await asyncio.sleep(0.005)
 
 
-async def _measure() -> list[tuple[object, ...]]:
+async def _measure(transport: str) -> list[tuple[object, ...]]:
     queue: asyncio.Queue[int] = asyncio.Queue()
     given: dict[int, float] = {}
     acked: dict[int, float] = {}
@@ -128,7 +128,8 @@ async def _measure() -> list[tuple[object, ...]]:
         "out": lambda path, _: SinkAsyncServer(_write, sock_path=path),
     }
     with tempfile.TemporaryDirectory(prefix="p") as folder:
-        plane = LocalPlane(_manifest(), servers, SystemClock(), Path(folder))
+        hosts: dict[str, HostMaker] = direct(servers) if transport == "direct" else over_sockets(servers, Path(folder))
+        plane = LocalPlane(_manifest(), hosts, SystemClock())
         await plane.start()
         try:
             rows: list[tuple[object, ...]] = []
@@ -146,9 +147,10 @@ async def _measure() -> list[tuple[object, ...]]:
                 latencies = [(acked[at] - given[at]) * 1000 for at in range(first, first + count)]
                 rows.append(
                     (
+                        transport,
                         name,
                         f"{count / took_s:.0f}",
-                        f"{used_s / count * 1000:.2f}",
+                        f"{used_s / count * 1000:.3f}",
                         f"{percentile(latencies, 0.5):.1f}",
                         f"{percentile(latencies, 0.99):.1f}",
                     )
@@ -160,9 +162,9 @@ async def _measure() -> list[tuple[object, ...]]:
 
 def main() -> None:
     """Print the table."""
-    rows = uvloop.run(_measure())
-    header = ("load", "messages/s", "CPU ms a message", "read to ack p50 ms", "p99 ms")
-    print(table("Local data plane, source → map → map → sink over sockets, 1.5 kB", header, rows))
+    rows = [row for transport in ("sockets", "direct") for row in uvloop.run(_measure(transport))]
+    header = ("transport", "load", "messages/s", "CPU ms a message", "read to ack p50 ms", "p99 ms")
+    print(table("Local data plane, source → map → map → sink, 1.5 kB", header, rows))
 
 
 if __name__ == "__main__":

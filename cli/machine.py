@@ -39,7 +39,7 @@ from pipeline.local.atlas.guard import Guard
 from pipeline.local.atlas.outbox import Outbox
 from pipeline.local.atlas.users import UserStore
 from pipeline.local.plane.metrics import PlaneCollector
-from pipeline.local.plane.plane import LocalPlane
+from pipeline.local.plane.plane import HostMaker, LocalPlane, direct, over_sockets
 from pipeline.mail.open import OpenedMail, open_mailer
 from pipeline.mail.port import Via
 from pipeline.messages.seal import Seal
@@ -217,14 +217,19 @@ class Machine:
 
     async def _run_plane(self, parts: Parts) -> None:
         manifest = manifest_of(parts.registry, Values(shards=parts.shards))
-        run_dir = _socket_folder(self._folder.path)
-        self._stack.callback(shutil.rmtree, run_dir, ignore_errors=True)
-        self._plane = LocalPlane(manifest, servers(parts), self._clock, run_dir)
+        self._plane = LocalPlane(manifest, self._hosts(parts), self._clock)
         self._stack.push_async_callback(self._plane.stop)
         await self._plane.start()
         collector = PlaneCollector(self._plane)
         REGISTRY.register(collector)
         self._stack.callback(REGISTRY.unregister, collector)
+
+    def _hosts(self, parts: Parts) -> dict[str, HostMaker]:
+        if self._settings.transport == "direct":
+            return direct(servers(parts))
+        run_dir = _socket_folder(self._folder.path)
+        self._stack.callback(shutil.rmtree, run_dir, ignore_errors=True)
+        return over_sockets(servers(parts), run_dir)
 
     def _background(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
         """Run it until the stop; begun anew when it fails (a full disk that has room again)."""

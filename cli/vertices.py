@@ -13,8 +13,8 @@ from pipeline.cdc.consumer import EventReader
 from pipeline.cdc.offsets import Position
 from pipeline.core.clock import Clock
 from pipeline.directory.port import Directory
+from pipeline.local.plane.direct import ServerFactory
 from pipeline.local.plane.plane import fallback_of
-from pipeline.local.plane.serving import ServerFactory
 from pipeline.mail.port import Mailer
 from pipeline.messages.canonical import MalformedError
 from pipeline.messages.envelopes import parse_dead_letter

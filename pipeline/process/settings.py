@@ -47,6 +47,12 @@ class ServerSettings:
     is_isolated: bool = _setting(
         False, "Each vertex in a process of its own; not available in this version.", flag="--isolated"
     )
+    transport: str = _setting(
+        "direct",
+        "How a message gets to its vertex: `direct` calls the handler in this process, `sockets` goes through "
+        "pynumaflow's server as in a cluster.",
+        flag="--transport",
+    )
     log_level: str = _setting("INFO", "`DEBUG`, `INFO`, `WARNING` or `ERROR`.")
     log_format: str = _setting("text", "`text` for people, `json` for collectors.")
 
@@ -78,6 +84,8 @@ def server_settings(environment: Mapping[str, str], flags: Mapping[str, Any] | N
         raise SettingError(f"{variable_of('shards')} is a number from 1 to 256.")
     if settings.log_level.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
         raise SettingError(f"{variable_of('log_level')} is one of DEBUG, INFO, WARNING, ERROR.")
+    if settings.transport not in {"direct", "sockets"}:
+        raise SettingError(f"{variable_of('transport')} is direct or sockets.")
     if settings.log_format not in {"text", "json"}:
         raise SettingError(f"{variable_of('log_format')} is text or json.")
     return settings

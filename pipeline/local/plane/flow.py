@@ -2,10 +2,11 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import count
-from typing import Any, Final
+from typing import Final
 
 from pipeline.local.plane.manifest import EdgePlan
 
@@ -38,17 +39,29 @@ class Lineage:
             self._on_done()
 
 
+Metadata = Mapping[str, Mapping[str, bytes]]
+"""Numaflow's user metadata: keys and values by group."""
+NO_METADATA: Final[Metadata] = {}
+
+
 @dataclass(slots=True, eq=False)
 class Datum:
-    """A message on an edge, in the wire's own types; ``id`` is unique in this process."""
+    """A message on an edge; ``id`` is unique in this process, ``event_time`` is UTC without saying so (pynumaflow's).
+
+    Shared between edges and between tries: a transport hands copies of its parts to a handler.
+    """
 
     value: bytes
     keys: Sequence[str]
-    event_time: Any
-    headers: Any
-    metadata: Any
+    event_time: datetime
+    headers: Mapping[str, str]
+    metadata: Metadata
     lineage: Lineage
     id: str = field(default_factory=lambda: str(next(_IDS)))
+
+    def follow(self, value: bytes, keys: Sequence[str], metadata: Metadata) -> "Datum":
+        """What came of it: another message of the same lineage."""
+        return Datum(value, keys, self.event_time, self.headers, metadata, self.lineage)
 
 
 @dataclass(slots=True)

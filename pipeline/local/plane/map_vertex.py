@@ -1,106 +1,93 @@
-"""A map vertex: requests over one long stream, up to ``concurrency`` at a time, answered in any order."""
+"""A map vertex: up to ``concurrency`` messages in work at a time, answered in any order."""
 
 import asyncio
-from typing import Any
-
-import grpc
-from pynumaflow.proto.common import metadata_pb2
-from pynumaflow.proto.mapper import map_pb2, map_pb2_grpc
+from collections import deque
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final
 
 from pipeline.local.plane.flow import Datum
-from pipeline.local.plane.serving import DIED
-from pipeline.local.plane.vertex import Equipment, ended, shake_hands
+from pipeline.local.plane.links import MapLink, ServerEndedError
+from pipeline.local.plane.server import end
+from pipeline.local.plane.vertex import Equipment
 
-_HANDSHAKE = map_pb2.MapRequest(handshake=map_pb2.Handshake(sot=True))
+TURN_S: Final = 0.001
+"""Handlers that never wait are called one after the other for this long; then everybody else has a turn."""
 
 
 class MapVertex:
-    """Sends what is in its buffer to the server and its results along the edges.
+    """Gives what is in its buffer to the handler and sends its results along the edges.
 
-    What hasn't been answered when the server dies is sent again to the next one.
+    Workers take one message after the other, so a message costs no task of its own; there is always an idle one until
+    there are ``concurrency``. What hasn't been answered when the server is lost is given to the next one.
     """
 
     def __init__(self, equipment: Equipment) -> None:
         """Nothing is started."""
         self._equipment = equipment
         self._in_work: dict[str, Datum] = {}
-        self._slots = asyncio.Semaphore(equipment.plan.concurrency)
+        self._again: deque[Datum] = deque()
+        self._workers: list[asyncio.Task[None]] = []
+        self._idle = 0
 
     def in_flight(self) -> int:
         """See :class:`~pipeline.local.plane.vertex.Runnable`."""
         return len(self._in_work) + self._equipment.outlet.waiting()
 
-    async def run(self) -> None:
+    def work(self) -> Sequence[Coroutine[Any, Any, None]]:
         """See :class:`~pipeline.local.plane.vertex.Runnable`."""
-        server = self._equipment.server
-        while True:
-            channel = await server.open()
-            try:
-                await self._session(channel)
-            except* DIED as error:
-                await server.died(error)
+        return (self._equipment.server.keep(self._session),)
 
-    async def _session(self, channel: grpc.aio.Channel) -> None:
-        call = map_pb2_grpc.MapStub(channel).MapFn()
+    async def _session(self, link: MapLink) -> None:
+        self._again = deque(self._in_work.values())
+        self._equipment.counters.retries += len(self._again)
+        self._workers, self._idle = [], 0
+        mistake: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._hire(link, mistake)
         try:
-            await shake_hands(call, _HANDSHAKE)
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._send(call))
-                group.create_task(self._receive(call))
+            await mistake
         finally:
-            call.cancel()
+            await end(self._workers, self._equipment.server.name)
 
-    async def _send(self, call: Any) -> None:
-        for datum in list(self._in_work.values()):
-            self._equipment.counters.retries += 1
-            await call.write(_request(datum))
-        outlet, buffer = self._equipment.outlet, self._equipment.buffer
+    def _hire(self, link: MapLink, mistake: "asyncio.Future[None]") -> None:
+        self._idle += 1
+        name = f"vertex {self._equipment.server.name}"
+        self._workers.append(asyncio.create_task(self._toil(link, mistake), name=name))
+
+    async def _toil(self, link: MapLink, mistake: "asyncio.Future[None]") -> None:
+        try:
+            await self._take_turns(link, mistake)
+        except ServerEndedError as error:
+            if not link.lost.done():
+                link.lost.set_result(error)
+        except Exception as error:  # noqa: BLE001  (handed to the vertex, which ends by it)
+            if not mistake.done():
+                mistake.set_exception(error)
+
+    async def _take_turns(self, link: MapLink, mistake: "asyncio.Future[None]") -> None:
+        equipment, clock = self._equipment, self._equipment.clock
+        outlet, lost = equipment.outlet, link.lost
+        turn_began_s = clock.monotonic_s()
         while True:
-            await self._slots.acquire()
-            try:
-                if outlet.is_blocked:
-                    await outlet.cleared()
-                datum = await buffer.get()
-            except asyncio.CancelledError:
-                self._slots.release()
-                raise
+            datum = self._again.popleft() if self._again else await equipment.buffer.get()
             self._in_work[datum.id] = datum
-            await call.write(_request(datum))
+            self._idle -= 1
+            if not self._idle and len(self._workers) < equipment.plan.concurrency:
+                self._hire(link, mistake)
+            while outlet.is_blocked:
+                await outlet.cleared()
+            results = await link.answer(datum)
+            if lost.done():
+                return  # the next server is given it
+            del self._in_work[datum.id]
+            self._answered(datum, results)
+            self._idle += 1
+            if clock.monotonic_s() - turn_began_s > TURN_S:
+                await asyncio.sleep(0)
+                turn_began_s = clock.monotonic_s()
 
-    async def _receive(self, call: Any) -> None:
-        while True:
-            answer = await call.read()
-            if answer is grpc.aio.EOF:
-                raise await ended(call)
-            datum = self._in_work.pop(answer.id, None)
-            if datum is not None:
-                self._answered(datum, answer.results)
-                self._slots.release()
-
-    def _answered(self, datum: Datum, results: Any) -> None:
-        for result in results:
-            metadata = metadata_pb2.Metadata(
-                previous_vertex=self._equipment.plan.name,
-                sys_metadata=datum.metadata.sys_metadata,
-                user_metadata=result.metadata.user_metadata,
-            )
-            self._equipment.outlet.emit(
-                Datum(result.value, result.keys, datum.event_time, datum.headers, metadata, datum.lineage),
-                tuple(result.tags),
-            )
+    def _answered(self, datum: Datum, results: Sequence[tuple[Datum, tuple[str, ...]]]) -> None:
+        emit = self._equipment.outlet.emit
+        for result, tags in results:
+            emit(result, tags)
         self._equipment.counters.processed += 1
         datum.lineage.release()
-
-
-def _request(datum: Datum) -> map_pb2.MapRequest:
-    return map_pb2.MapRequest(
-        request=map_pb2.MapRequest.Request(
-            keys=datum.keys,
-            value=datum.value,
-            event_time=datum.event_time,
-            watermark=datum.event_time,
-            headers=datum.headers,
-            metadata=datum.metadata,
-        ),
-        id=datum.id,
-    )

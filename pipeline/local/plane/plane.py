@@ -4,16 +4,20 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from pipeline.core.clock import Clock
 from pipeline.core.errors import BlocklineError
+from pipeline.local.plane.direct import DirectHost, ServerFactory
 from pipeline.local.plane.flow import Counters, Datum, Edge, Outlet
+from pipeline.local.plane.links import Host
 from pipeline.local.plane.manifest import Kind, Plan, VertexPlan, read_plan
 from pipeline.local.plane.map_vertex import MapVertex
-from pipeline.local.plane.serving import CancelledFilter, ServerFactory, VertexServer
+from pipeline.local.plane.server import VertexServer
 from pipeline.local.plane.sink_vertex import SinkVertex
+from pipeline.local.plane.sockets import SocketHost
 from pipeline.local.plane.source_vertex import SourceVertex
 from pipeline.local.plane.vertex import Equipment, Runnable
 
@@ -23,6 +27,10 @@ _VERTICES: Final[Mapping[Kind, Callable[[Equipment], Runnable]]] = {
     Kind.MAP: MapVertex,
     Kind.SINK: SinkVertex,
 }
+
+
+HostMaker = Callable[[str], Host]
+"""From the name of a server, unique in the plane and fit for a file's, to what starts and stops it."""
 
 
 class MissingServerError(BlocklineError):
@@ -64,23 +72,31 @@ def fallback_of(vertex: str) -> str:
     return f"{vertex}/fallback"
 
 
-class LocalPlane:
-    """Executes one Pipeline manifest with the servers handed in, all in the running event loop."""
+def direct(servers: Mapping[str, ServerFactory]) -> dict[str, HostMaker]:
+    """Hosts that call the handlers in the running event loop, without gRPC between."""
+    return {name: partial(DirectHost, factory) for name, factory in servers.items()}
 
-    def __init__(self, manifest: str, servers: Mapping[str, ServerFactory], clock: Clock, run_dir: Path) -> None:
-        """``servers``: a factory a vertex, by its name, and one under :func:`fallback_of` for a sink with a fallback.
-        ``run_dir``: an existing folder with a short path, for the sockets.
+
+def over_sockets(servers: Mapping[str, ServerFactory], run_dir: Path) -> dict[str, HostMaker]:
+    """Hosts of pynumaflow's servers in this process; ``run_dir``: an existing folder with a short path, for sockets."""
+    return {name: partial(SocketHost, factory, directory=run_dir) for name, factory in servers.items()}
+
+
+class LocalPlane:
+    """Executes one Pipeline manifest with the servers handed in, all of it moved by the running event loop."""
+
+    def __init__(self, manifest: str, hosts: Mapping[str, HostMaker], clock: Clock) -> None:
+        """``hosts``: one a vertex, by its name, and one under :func:`fallback_of` for a sink with a fallback; see
+        :func:`direct` and :func:`over_sockets`, which may be mixed.
 
         Raises:
             ManifestError: the plane can't do what the manifest says.
             MissingServerError: vertices and servers don't match.
         """
         self._plan = read_plan(manifest)
-        _check_servers(self._plan, servers)
-        self._clock = clock
-        self._filter = CancelledFilter()
+        _check_servers(self._plan, hosts)
         self._tasks: list[asyncio.Task[None]] = []
-        self._wired = _wire(self._plan, servers, clock, run_dir)
+        self._wired = _wire(self._plan, hosts, clock)
 
     async def start(self) -> None:
         """Start every vertex; returns when all servers listen. Once only: a stopped plane stays stopped.
@@ -88,10 +104,10 @@ class LocalPlane:
         Raises:
             WrongServerError: a factory's server isn't what the manifest asks for; nothing runs any more then.
         """
-        self._filter.install()
         for wired in self._wired:
-            self._tasks.append(asyncio.create_task(wired.equipment.outlet.run(), name=f"outlet {wired.plan.name}"))
-            self._tasks.append(asyncio.create_task(wired.vertex.run(), name=f"vertex {wired.plan.name}"))
+            name = f"vertex {wired.plan.name}"
+            work = (wired.equipment.outlet.run(), *wired.vertex.work())
+            self._tasks += [asyncio.create_task(part, name=name) for part in work]
         up = asyncio.create_task(self._are_up())
         failed = asyncio.create_task(self.watch())
         try:
@@ -131,52 +147,50 @@ class LocalPlane:
             await wired.equipment.server.close()
             if wired.equipment.fallback:
                 await wired.equipment.fallback.close()
-        self._filter.remove()
 
     def status(self) -> dict[str, VertexStatus]:
         """Every vertex by name, in the manifest's order."""
         return {wired.plan.name: _status(wired) for wired in self._wired}
 
 
-def _check_servers(plan: Plan, servers: Mapping[str, ServerFactory]) -> None:
+def _check_servers(plan: Plan, hosts: Mapping[str, HostMaker]) -> None:
     needed = {vertex.name for vertex in plan.vertices}
     needed |= {fallback_of(vertex.name) for vertex in plan.vertices if vertex.has_fallback}
-    missing, extra = sorted(needed - servers.keys()), sorted(servers.keys() - needed)
+    missing, extra = sorted(needed - hosts.keys()), sorted(hosts.keys() - needed)
     if missing:
         raise MissingServerError(f"no server was handed in for {', '.join(missing)}")
     if extra:
         raise MissingServerError(f"the manifest has no vertex for {', '.join(extra)}")
 
 
-def _wire(plan: Plan, servers: Mapping[str, ServerFactory], clock: Clock, run_dir: Path) -> list[_Wired]:
+def _wire(plan: Plan, hosts: Mapping[str, HostMaker], clock: Clock) -> list[_Wired]:
     buffers: dict[str, asyncio.Queue[Datum]] = {
         vertex.name: asyncio.Queue(vertex.buffer_messages_max) for vertex in plan.vertices
     }
-    return [_wire_vertex(plan, vertex, buffers, servers, clock, run_dir) for vertex in plan.vertices]
+    return [_wire_vertex(plan, vertex, buffers, hosts, clock) for vertex in plan.vertices]
 
 
-def _wire_vertex(  # noqa: PLR0917  (what a vertex is wired from)
+def _wire_vertex(
     plan: Plan,
     vertex: VertexPlan,
     buffers: Mapping[str, asyncio.Queue[Datum]],
-    servers: Mapping[str, ServerFactory],
+    hosts: Mapping[str, HostMaker],
     clock: Clock,
-    run_dir: Path,
 ) -> _Wired:
     counters = Counters()
     edges = [Edge(edge, buffers[edge.to_vertex]) for edge in plan.edges if edge.from_vertex == vertex.name]
 
-    def server(name: str, kind: Kind, factory: ServerFactory) -> VertexServer:
-        return VertexServer(name, kind, factory, directory=run_dir, clock=clock, counters=counters)
+    def server(name: str, kind: Kind, make: HostMaker) -> VertexServer:
+        return VertexServer(name, kind, make(name), clock, counters)
 
     equipment = Equipment(
         plan=vertex,
         buffer=buffers[vertex.name],
-        server=server(vertex.name, vertex.kind, servers[vertex.name]),
+        server=server(vertex.name, vertex.kind, hosts[vertex.name]),
         outlet=Outlet(edges, counters),
         counters=counters,
         clock=clock,
-        fallback=server(f"{vertex.name}-fb", Kind.SINK, servers[fallback_of(vertex.name)])
+        fallback=server(f"{vertex.name}-fb", Kind.SINK, hosts[fallback_of(vertex.name)])
         if vertex.has_fallback
         else None,
     )

@@ -2,20 +2,16 @@
 
 import asyncio
 import zlib
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Final
 
-import grpc
-from pynumaflow.proto.sinker import sink_pb2, sink_pb2_grpc
-
 from pipeline.local.plane.flow import Counters, Datum
+from pipeline.local.plane.links import Answer, ServerEndedError, SinkLink, Status
 from pipeline.local.plane.manifest import BackoffPlan
-from pipeline.local.plane.serving import DIED, ServerEndedError, VertexServer
-from pipeline.local.plane.vertex import Equipment, ended, shake_hands
+from pipeline.local.plane.server import VertexServer
+from pipeline.local.plane.vertex import Equipment
 
-_HANDSHAKE = sink_pb2.SinkRequest(handshake=sink_pb2.Handshake(sot=True))
-_END = sink_pb2.SinkRequest(status=sink_pb2.TransmissionStatus(eot=True))
-_ANSWERS: Final = frozenset({sink_pb2.SUCCESS, sink_pb2.FAILURE})
+_LAST: Final = frozenset({Status.SUCCESS, Status.FAILURE})
 
 
 class SinkVertex:
@@ -24,20 +20,21 @@ class SinkVertex:
     def __init__(self, equipment: Equipment) -> None:
         """Nothing is started."""
         self._equipment = equipment
-        known = _ANSWERS | {sink_pb2.FALLBACK} if equipment.fallback else _ANSWERS
-        self._sink = SinkClient(equipment.server, equipment.counters, known)
-        self._fallback = SinkClient(equipment.fallback, equipment.counters, _ANSWERS) if equipment.fallback else None
+        known = _LAST | {Status.FALLBACK} if equipment.fallback else _LAST
+        self._sink = Courier(equipment.server, equipment.counters, known)
+        self._fallback = Courier(equipment.fallback, equipment.counters, _LAST) if equipment.fallback else None
         self._batch: dict[str, Datum] = {}
 
     def in_flight(self) -> int:
         """See :class:`~pipeline.local.plane.vertex.Runnable`."""
         return len(self._batch)
 
-    async def run(self) -> None:
+    def work(self) -> Sequence[Coroutine[Any, Any, None]]:
         """See :class:`~pipeline.local.plane.vertex.Runnable`."""
-        await self._sink.open()
-        if self._fallback:
-            await self._fallback.open()
+        couriers = [self._sink, self._fallback] if self._fallback else [self._sink]
+        return (self._write(), *(courier.work() for courier in couriers))
+
+    async def _write(self) -> None:
         while True:
             await self._gather()
             given_up = await self._deliver(self._sink, self._batch)
@@ -46,28 +43,33 @@ class SinkVertex:
                 await self._deliver(self._fallback, given_up)
 
     async def _gather(self) -> None:
-        plan, buffer = self._equipment.plan, self._equipment.buffer
+        plan, buffer, batch = self._equipment.plan, self._equipment.buffer, self._batch
         first = await buffer.get()
-        self._batch[first.id] = first
+        batch[first.id] = first
+        while len(batch) < plan.read_batch_size and not buffer.empty():
+            datum = buffer.get_nowait()
+            batch[datum.id] = datum
+        if len(batch) == plan.read_batch_size:
+            return
         try:
             async with asyncio.timeout(plan.read_timeout_s):
-                while len(self._batch) < plan.read_batch_size:
+                while len(batch) < plan.read_batch_size:
                     datum = await buffer.get()
-                    self._batch[datum.id] = datum
+                    batch[datum.id] = datum
         except TimeoutError:
             return  # a batch needn't be full
 
-    async def _deliver(self, client: "SinkClient", batch: Mapping[str, Datum]) -> dict[str, Datum]:
+    async def _deliver(self, courier: "Courier", batch: Mapping[str, Datum]) -> dict[str, Datum]:
         """Until nothing of the batch fails any more; what was given up."""
         left = dict(batch)
         given_up: dict[str, Datum] = {}
         tries = 0
         while left:
-            for datum_id, status in (await client.deliver(left)).items():
-                if status == sink_pb2.FAILURE:
+            for datum_id, answer in (await courier.deliver(left)).items():
+                if answer.status is Status.FAILURE:
                     continue
                 datum = left.pop(datum_id)
-                if status == sink_pb2.FALLBACK:
+                if answer.status is Status.FALLBACK:
                     given_up[datum_id] = datum
                 else:
                     self._arrived(datum)
@@ -94,71 +96,46 @@ def backoff_s(plan: BackoffPlan, vertex: str, tries: int) -> float:
     return whole_s * (1 - plan.jitter * zlib.crc32(f"{vertex}/{tries}".encode()) / 2**32)
 
 
-class SinkClient:
-    """The stream to one sink server; a batch outlives the server's death."""
+class Courier:
+    """Brings batches to one sink server; a batch outlives the server."""
 
-    def __init__(self, server: VertexServer, counters: Counters, known: frozenset[int]) -> None:
+    def __init__(self, server: VertexServer, counters: Counters, known: frozenset[Status]) -> None:
         """Nothing is started; ``known`` are the statuses that the server may answer with."""
         self._server = server
         self._known = known
         self._counters = counters
-        self._call: Any = None
+        self._batch: Mapping[str, Datum] = {}
+        self._has_batch = asyncio.Event()
+        self._was_given = False
+        self._answers: asyncio.Future[dict[str, Answer]] | None = None
 
-    async def open(self) -> None:
-        """Start the server ahead of the first batch."""
-        while self._call is None:
-            channel = await self._server.open()
-            call = sink_pb2_grpc.SinkStub(channel).SinkFn()
-            try:
-                await shake_hands(call, _HANDSHAKE)
-                self._call = call
-            except DIED as error:
-                await self._server.died(error)
+    async def deliver(self, batch: Mapping[str, Datum]) -> dict[str, Answer]:
+        """An answer for each message of the batch; one call at a time."""
+        self._batch, self._was_given = batch, False
+        self._answers = asyncio.get_running_loop().create_future()
+        self._has_batch.set()
+        return await self._answers
 
-    async def deliver(self, batch: Mapping[str, Datum]) -> dict[str, int]:
-        """A status for each message of the batch; sent again to a new server whenever one dies over it."""
+    def work(self) -> Coroutine[Any, Any, None]:
+        """Deliver what is asked for, for the life of the vertex."""
+        return self._server.keep(self._session)
+
+    async def _session(self, link: SinkLink) -> None:
         while True:
-            await self.open()
-            try:
-                return await self._exchange(batch)
-            except DIED as error:
-                self._call.cancel()
-                self._call = None
-                self._counters.retries += len(batch)
-                await self._server.died(error)
+            await self._has_batch.wait()
+            self._counters.retries += len(self._batch) if self._was_given else 0
+            self._was_given = True
+            answers = self._checked(await link.deliver(self._batch))
+            if link.lost.done():
+                return  # the next server is given it
+            self._has_batch.clear()
+            if self._answers is not None:
+                self._answers.set_result(answers)
 
-    async def _exchange(self, batch: Mapping[str, Datum]) -> dict[str, int]:
-        for datum in batch.values():
-            await self._call.write(_request(datum))
-        await self._call.write(_END)
-        statuses: dict[str, int] = {}
-        while True:
-            answer = await self._call.read()
-            if answer is grpc.aio.EOF:
-                raise await ended(self._call)
-            if answer.status.eot:
-                break
-            statuses.update((result.id, result.status) for result in answer.results)
-        return self._checked(statuses, batch)
-
-    def _checked(self, statuses: dict[str, int], batch: Mapping[str, Datum]) -> dict[str, int]:
-        if statuses.keys() != batch.keys():
-            raise ServerEndedError(f"{len(statuses)} answers to a batch of {len(batch)}")
-        odd = sorted({sink_pb2.Status.Name(status) for status in set(statuses.values()) - self._known})
+    def _checked(self, answers: dict[str, Answer]) -> dict[str, Answer]:
+        if answers.keys() != self._batch.keys():
+            raise ServerEndedError(f"{len(answers)} answers to a batch of {len(self._batch)}")
+        odd = sorted({answer.status.name for answer in answers.values()} - {status.name for status in self._known})
         if odd:
             raise ServerEndedError(f"the manifest has no sink for answers of {', '.join(odd)}")
-        return statuses
-
-
-def _request(datum: Datum) -> sink_pb2.SinkRequest:
-    return sink_pb2.SinkRequest(
-        request=sink_pb2.SinkRequest.Request(
-            keys=datum.keys,
-            value=datum.value,
-            event_time=datum.event_time,
-            watermark=datum.event_time,
-            id=datum.id,
-            headers=datum.headers,
-            metadata=datum.metadata,
-        )
-    )
+        return answers

@@ -2,16 +2,14 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Coroutine, Sequence
 from itertools import islice
 from typing import Any, Final
 
-import grpc
-from pynumaflow.proto.common import metadata_pb2
-from pynumaflow.proto.sourcer import source_pb2, source_pb2_grpc
-
 from pipeline.local.plane.flow import Datum, Lineage
-from pipeline.local.plane.serving import DIED
-from pipeline.local.plane.vertex import Equipment, ended, shake_hands
+from pipeline.local.plane.links import Given, Offset, SourceLink
+from pipeline.local.plane.server import end
+from pipeline.local.plane.vertex import Equipment
 
 ACK_GATHER_S: Final = 0.002
 """Acks of this long travel together."""
@@ -22,12 +20,7 @@ REPEAT_WINDOW_S: Final = 60.0
 """A repeated offset is dropped for this long after its ack: JetStream's window for duplicates."""
 REPEATS_REMEMBERED_MAX: Final = 100_000
 
-_READ_HANDSHAKE = source_pb2.ReadRequest(handshake=source_pb2.Handshake(sot=True))
-_ACK_HANDSHAKE = source_pb2.AckRequest(handshake=source_pb2.Handshake(sot=True))
 _NO_TAGS: Final[tuple[str, ...]] = ()
-
-Offset = tuple[int, bytes]
-"""Partition and offset: what the source calls a message."""
 
 
 class SourceVertex:
@@ -51,19 +44,17 @@ class SourceVertex:
         """See :class:`~pipeline.local.plane.vertex.Runnable`."""
         return len(self._on_way)
 
-    async def run(self) -> None:
+    def work(self) -> Sequence[Coroutine[Any, Any, None]]:
         """See :class:`~pipeline.local.plane.vertex.Runnable`."""
-        server = self._equipment.server
-        while True:
-            channel = await server.open()
-            try:
-                await self._session(channel)
-            except* DIED as error:
-                await server.died(error)
+        return (self._equipment.server.keep(self._session),)
 
-    async def _session(self, channel: grpc.aio.Channel) -> None:
+    async def _session(self, link: SourceLink) -> None:
         self._is_ending = False
-        tasks = (asyncio.create_task(self._read(channel)), asyncio.create_task(self._ack(channel)))
+        name = self._equipment.server.name
+        tasks = [
+            asyncio.create_task(self._read(link), name=f"vertex {name}"),
+            asyncio.create_task(self._ack(link), name=f"vertex {name}"),
+        ]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             # A read under way is read to its end: the source may not give again what it has given once.
@@ -71,34 +62,15 @@ class SourceVertex:
             self._has_room.set()
             await asyncio.wait(tasks[:1], timeout=self._equipment.plan.read_timeout_s + READ_END_S)
         finally:
-            for task in tasks:
-                task.cancel()
-            ends = await asyncio.gather(*tasks, return_exceptions=True)
-        raise ExceptionGroup("the source's streams ended", [end for end in ends if isinstance(end, Exception)])
+            await end(tasks, name)
+        for task in tasks:
+            if not task.cancelled():
+                task.result()
 
-    async def _read(self, channel: grpc.aio.Channel) -> None:
-        call = source_pb2_grpc.SourceStub(channel).ReadFn()
+    async def _read(self, link: SourceLink) -> None:
         plan = self._equipment.plan
-        try:
-            await shake_hands(call, _READ_HANDSHAKE)
-            while room := await self._room():
-                request = source_pb2.ReadRequest.Request(
-                    num_records=min(plan.read_batch_size, room),
-                    timeout_in_ms=int(plan.read_timeout_s * 1000),
-                )
-                await call.write(source_pb2.ReadRequest(request=request))
-                await self._read_batch(call)
-        finally:
-            call.cancel()
-
-    async def _read_batch(self, call: Any) -> None:
-        while True:
-            answer = await call.read()
-            if answer is grpc.aio.EOF:
-                raise await ended(call)
-            if answer.status.eot:
-                return
-            self._take(answer.result)
+        while room := await self._room():
+            await link.read(min(plan.read_batch_size, room), plan.read_timeout_s, self._take)
 
     async def _room(self) -> int:
         """Messages that may be read: up to ``concurrency`` when reading ahead, else one batch after another.
@@ -116,8 +88,8 @@ class SourceVertex:
             self._has_room.clear()
             await self._has_room.wait()
 
-    def _take(self, result: Any) -> None:
-        offset = (result.offset.partition_id, result.offset.offset)
+    def _take(self, given: Given) -> None:
+        offset = given.offset
         if offset in self._on_way:
             self._equipment.counters.duplicates += 1
             return
@@ -127,10 +99,7 @@ class SourceVertex:
             return
         self._on_way.add(offset)
         lineage = Lineage(lambda: self._arrived(offset))
-        metadata = metadata_pb2.Metadata(
-            previous_vertex=self._equipment.plan.name, user_metadata=result.metadata.user_metadata
-        )
-        datum = Datum(result.payload, result.keys, result.event_time, result.headers, metadata, lineage)
+        datum = Datum(given.value, given.keys, given.event_time, given.headers, given.metadata, lineage)
         self._equipment.outlet.emit(datum, _NO_TAGS)
         self._equipment.counters.processed += 1
         lineage.release()
@@ -145,29 +114,19 @@ class SourceVertex:
         self._to_ack.append(offset)
         self._has_acks.set()
 
-    async def _ack(self, channel: grpc.aio.Channel) -> None:
-        call = source_pb2_grpc.SourceStub(channel).AckFn()
-        try:
-            await shake_hands(call, _ACK_HANDSHAKE)
-            while True:
-                await self._has_acks.wait()
+    async def _ack(self, link: SourceLink) -> None:
+        while True:
+            await self._has_acks.wait()
+            if self._equipment.plan.is_reading_ahead:  # else the next read waits for it
                 await self._equipment.clock.sleep(ACK_GATHER_S)
-                await self._ack_batch(call)
-                self._forget()
-        finally:
-            call.cancel()
+            await self._ack_batch(link)
+            self._forget()
 
-    async def _ack_batch(self, call: Any) -> None:
+    async def _ack_batch(self, link: SourceLink) -> None:
         """One request; its offsets stay owed until the answer, so a death between the two sends them again."""
-        count = min(len(self._to_ack), ACK_OFFSETS_MAX)
-        offsets = [
-            source_pb2.Offset(offset=offset, partition_id=partition)
-            for partition, offset in (self._to_ack[at] for at in range(count))
-        ]
-        await call.write(source_pb2.AckRequest(request=source_pb2.AckRequest.Request(offsets=offsets)))
-        if await call.read() is grpc.aio.EOF:
-            raise await ended(call)
-        for _ in range(count):
+        offsets = list(islice(self._to_ack, ACK_OFFSETS_MAX))
+        await link.ack(offsets)
+        for _ in offsets:
             self._to_ack.popleft()
         if not self._to_ack:
             self._has_acks.clear()

@@ -1,13 +1,14 @@
 """What every vertex of the plane has: its plan, its buffer, its server, its edges and its counters."""
 
 import asyncio
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pipeline.core.clock import Clock
 from pipeline.local.plane.flow import Counters, Datum, Outlet
 from pipeline.local.plane.manifest import VertexPlan
-from pipeline.local.plane.serving import ServerEndedError, VertexServer
+from pipeline.local.plane.server import VertexServer
 
 
 @dataclass(slots=True)
@@ -30,23 +31,9 @@ class Runnable(Protocol):
         """Messages in work, those in the buffer excluded."""
         ...
 
-    async def run(self) -> None:
-        """Work until cancelled; only a mistake of the plane's own ends it otherwise."""
+    def work(self) -> Sequence[Coroutine[Any, Any, None]]:
+        """What it does, for tasks of the plane: until cancelled; only a mistake of the plane's own ends it otherwise.
+
+        Called once.
+        """
         ...
-
-
-async def shake_hands(call: Any, handshake: Any) -> None:
-    """Open a stream as Numaflow does: a first message both ways.
-
-    Raises:
-        ServerEndedError: the server answered something else, or nothing.
-    """
-    await call.write(handshake)
-    answer = await call.read()
-    if not answer or not answer.handshake.sot:
-        raise ServerEndedError("no handshake")
-
-
-async def ended(call: Any) -> ServerEndedError:
-    """Why a stream ended, in one sentence."""
-    return ServerEndedError(str(await call.details() or await call.code()))

@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,8 @@ from pynumaflow.sourcer import (
 from pynumaflow.sourcer import Message as SourceMessage
 
 from pipeline.core.clock import Clock
-from pipeline.local.plane.plane import LocalPlane
-from pipeline.local.plane.serving import ServerFactory
+from pipeline.local.plane.direct import ServerFactory
+from pipeline.local.plane.plane import HostMaker, LocalPlane, direct, over_sockets
 from pipeline.process.clock import SystemClock
 
 DEADLINE_S = 20.0
@@ -173,13 +174,24 @@ def manifest(vertices: list[dict[str, Any]], edges: list[dict[str, Any]]) -> str
     return yaml.safe_dump({"kind": "Pipeline", "spec": spec})
 
 
+class Transport(Enum):
+    """The ways from a vertex to its handler; the whole suite runs on each."""
+
+    SOCKETS = "sockets"
+    DIRECT = "direct"
+
+    def hosts(self, servers: Mapping[str, ServerFactory], folder: Path) -> dict[str, HostMaker]:
+        """A host a server."""
+        return direct(servers) if self is Transport.DIRECT else over_sockets(servers, folder)
+
+
 @contextlib.asynccontextmanager
 async def running(
-    text: str, servers: Mapping[str, ServerFactory], clock: Clock | None = None
+    transport: Transport, text: str, servers: Mapping[str, ServerFactory], clock: Clock | None = None
 ) -> AsyncIterator[LocalPlane]:
     """A plane that is stopped in the end, and that left no socket behind."""
     with tempfile.TemporaryDirectory(prefix="p") as folder:
-        plane = LocalPlane(text, servers, clock or SystemClock(), Path(folder))
+        plane = LocalPlane(text, transport.hosts(servers, Path(folder)), clock or SystemClock())
         await plane.start()
         try:
             yield plane

@@ -13,10 +13,10 @@ from pynumaflow.shared.asynciter import NonBlockingIterator
 from pynumaflow.sinker import Response
 from pynumaflow.sourcer import AckRequest, ReadRequest, SourceAsyncServer
 
+from pipeline.local.plane.links import WrongServerError
 from pipeline.local.plane.manifest import ManifestError
 from pipeline.local.plane.metrics import PlaneCollector
-from pipeline.local.plane.plane import LocalPlane, MissingServerError, fallback_of
-from pipeline.local.plane.serving import WrongServerError
+from pipeline.local.plane.plane import LocalPlane, MissingServerError, direct, fallback_of
 from pipeline.process.clock import SystemClock
 from pipeline.topology.build import build_topology
 from pipeline.topology.model import RunnerBlock
@@ -26,6 +26,7 @@ from tests.integration.plane.small import (
     HurriedClock,
     Log,
     LogSource,
+    Transport,
     Written,
     edge,
     manifest,
@@ -51,10 +52,14 @@ def run_on(new_loop: Callable[[], asyncio.AbstractEventLoop], story: Coroutine[N
 
 
 @LOOPS
-def test_everything_arrives_and_is_acked(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+def test_everything_arrives_and_is_acked(
+    transport: Transport, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
     async def story() -> None:
         log, out = Log(numbered(500)), Written()
-        async with running(STRAIGHT, {"in": log.factory(), "work": tagged("x"), "out": out.factory()}) as plane:
+        async with running(
+            transport, STRAIGHT, {"in": log.factory(), "work": tagged("x"), "out": out.factory()}
+        ) as plane:
             await until(lambda: log.is_done)
             assert Counter(out.kept) == Counter(log.payloads)
             assert max(map(len, out.batches)) > 1
@@ -66,7 +71,7 @@ def test_everything_arrives_and_is_acked(new_loop: Callable[[], asyncio.Abstract
     run_on(new_loop, story())
 
 
-def test_tags_choose_edges_and_several_results_fan_out() -> None:
+def test_tags_choose_edges_and_several_results_fan_out(transport: Transport) -> None:
     async def answer(payload: bytes) -> list[Message]:
         return {
             b"both": [Message(b"1", tags=["a", "b"])],
@@ -91,7 +96,7 @@ def test_tags_choose_edges_and_several_results_fan_out() -> None:
             ],
         )
         servers = {"in": log.factory(), "work": mapping(answer)} | {n: sink.factory() for n, sink in sinks.items()}
-        async with running(text, servers) as plane:
+        async with running(transport, text, servers) as plane:
             await until(lambda: log.is_done)
             assert {name: sorted(sink.kept) for name, sink in sinks.items()} == {
                 "or-a": [b"1", b"2a"],
@@ -104,14 +109,14 @@ def test_tags_choose_edges_and_several_results_fan_out() -> None:
     asyncio.run(story())
 
 
-def test_a_tag_that_no_edge_takes_is_counted_and_acked() -> None:
+def test_a_tag_that_no_edge_takes_is_counted_and_acked(transport: Transport) -> None:
     async def story() -> None:
         log, out = Log(numbered(3)), Written()
         text = manifest(
             [vertex("in", "source"), vertex("work", "map"), vertex("out", "sink")],
             [edge("in", "work"), edge("work", "out", "a")],
         )
-        async with running(text, {"in": log.factory(), "work": tagged("b"), "out": out.factory()}) as plane:
+        async with running(transport, text, {"in": log.factory(), "work": tagged("b"), "out": out.factory()}) as plane:
             await until(lambda: log.is_done)
             assert plane.status()["work"].unrouted == 3
             assert not out.kept
@@ -119,13 +124,15 @@ def test_a_tag_that_no_edge_takes_is_counted_and_acked() -> None:
     asyncio.run(story())
 
 
-def test_a_message_is_acked_after_it_reached_the_sink_and_not_before() -> None:
+def test_a_message_is_acked_after_it_reached_the_sink_and_not_before(transport: Transport) -> None:
     async def story() -> None:
         log, is_open = Log(numbered(3)), False
         out = Written(
             lambda at, value: Response.as_success(at) if is_open or value != b"m1" else Response.as_failure(at, "no")
         )
-        async with running(STRAIGHT, {"in": log.factory(), "work": tagged("x"), "out": out.factory()}) as plane:
+        async with running(
+            transport, STRAIGHT, {"in": log.factory(), "work": tagged("x"), "out": out.factory()}
+        ) as plane:
             await until(lambda: plane.status()["out"].retries > 3)
             await until(lambda: sorted(log.acked) == [0, 2])
             is_open = True
@@ -136,7 +143,7 @@ def test_a_message_is_acked_after_it_reached_the_sink_and_not_before() -> None:
     asyncio.run(story())
 
 
-def test_a_slow_message_holds_back_nobody() -> None:
+def test_a_slow_message_holds_back_nobody(transport: Transport) -> None:
     async def story() -> None:
         gate = asyncio.Event()
 
@@ -146,7 +153,7 @@ def test_a_slow_message_holds_back_nobody() -> None:
             return [Message(payload)]
 
         log, out = Log(numbered(300)), Written()
-        async with running(STRAIGHT, {"in": log.factory(), "work": mapping(answer), "out": out.factory()}):
+        async with running(transport, STRAIGHT, {"in": log.factory(), "work": mapping(answer), "out": out.factory()}):
             await until(lambda: len(log.acked) == 299)
             assert 0 not in log.acked
             gate.set()
@@ -155,7 +162,7 @@ def test_a_slow_message_holds_back_nobody() -> None:
     asyncio.run(story())
 
 
-def test_what_the_sink_gives_up_goes_to_its_fallback() -> None:
+def test_what_the_sink_gives_up_goes_to_its_fallback(transport: Transport) -> None:
     async def story() -> None:
         log, dead = Log(numbered(10)), Written()
         out = Written(lambda at, value: Response.as_fallback(at) if value == b"m3" else Response.as_success(at))
@@ -163,7 +170,7 @@ def test_what_the_sink_gives_up_goes_to_its_fallback() -> None:
         sink["sink"]["fallback"] = {"udsink": {"container": {}}}
         text = manifest([vertex("in", "source"), sink], [edge("in", "out")])
         servers = {"in": log.factory(), "out": out.factory(), fallback_of("out"): dead.factory()}
-        async with running(text, servers) as plane:
+        async with running(transport, text, servers) as plane:
             await until(lambda: log.is_done)
             assert dead.kept == [b"m3"]
             assert len(out.kept) == 9
@@ -172,7 +179,7 @@ def test_what_the_sink_gives_up_goes_to_its_fallback() -> None:
     asyncio.run(story())
 
 
-def test_a_fallback_that_fails_is_tried_for_ever_too() -> None:
+def test_a_fallback_that_fails_is_tried_for_ever_too(transport: Transport) -> None:
     async def story() -> None:
         log, is_open = Log(numbered(1)), False
         out = Written(lambda at, _: Response.as_fallback(at))
@@ -181,7 +188,7 @@ def test_a_fallback_that_fails_is_tried_for_ever_too() -> None:
         sink["sink"]["fallback"] = {"udsink": {"container": {}}}
         text = manifest([vertex("in", "source"), sink], [edge("in", "out")])
         servers = {"in": log.factory(), "out": out.factory(), fallback_of("out"): dead.factory()}
-        async with running(text, servers):
+        async with running(transport, text, servers):
             await until(lambda: len(dead.batches) > 3)
             assert not log.acked
             is_open = True
@@ -191,7 +198,7 @@ def test_a_fallback_that_fails_is_tried_for_ever_too() -> None:
     asyncio.run(story())
 
 
-def test_a_map_that_dies_starts_again_and_nothing_is_lost() -> None:
+def test_a_map_that_dies_starts_again_and_nothing_is_lost(transport: Transport) -> None:
     crashes = 0
 
     async def answer(payload: bytes) -> list[Message]:
@@ -203,7 +210,9 @@ def test_a_map_that_dies_starts_again_and_nothing_is_lost() -> None:
 
     async def story() -> None:
         log, out = Log(numbered(100)), Written()
-        async with running(STRAIGHT, {"in": log.factory(), "work": mapping(answer), "out": out.factory()}) as plane:
+        async with running(
+            transport, STRAIGHT, {"in": log.factory(), "work": mapping(answer), "out": out.factory()}
+        ) as plane:
             await until(lambda: log.is_done)
             assert set(out.kept) == set(log.payloads)
             status = plane.status()
@@ -214,7 +223,7 @@ def test_a_map_that_dies_starts_again_and_nothing_is_lost() -> None:
     asyncio.run(story())
 
 
-def test_a_sink_that_dies_starts_again_and_nothing_is_lost() -> None:
+def test_a_sink_that_dies_starts_again_and_nothing_is_lost(transport: Transport) -> None:
     crashes = 0
 
     def answer(datum_id: str, value: bytes) -> Response:
@@ -226,7 +235,7 @@ def test_a_sink_that_dies_starts_again_and_nothing_is_lost() -> None:
 
     async def story() -> None:
         log, out = Log(numbered(100)), Written(answer)
-        async with running(STRAIGHT, {"in": log.factory(), "work": tagged(), "out": out.factory()}) as plane:
+        async with running(transport, STRAIGHT, {"in": log.factory(), "work": tagged(), "out": out.factory()}) as plane:
             await until(lambda: log.is_done)
             assert set(out.kept) == set(log.payloads)
             assert plane.status()["out"].restarts == 2
@@ -235,24 +244,29 @@ def test_a_sink_that_dies_starts_again_and_nothing_is_lost() -> None:
 
 
 @pytest.mark.parametrize("where", ["read_handler", "ack_handler"])
-def test_a_source_that_dies_is_made_anew_and_nothing_is_lost_or_repeated(where: str) -> None:
+def test_a_source_that_dies_is_made_anew_and_nothing_is_lost_or_repeated(transport: Transport, where: str) -> None:
     async def story() -> None:
         log, out = Log(numbered(100)), Written()
-        make = log.factory()
 
-        def factory(path: str, info_path: str) -> object:
-            server = make(path, info_path)
-            if log.readers < 3:
+        class Breaking(LogSource):
+            """Two readers of three break, each after some messages."""
 
-                async def crash(*_: object) -> None:
-                    if len(out.kept) > 20:
-                        raise RuntimeError("a broken connection")
-                    await getattr(type(server.sourcer_instance), where)(server.sourcer_instance, *_)
+            def breaks(self, what: str) -> None:
+                if what == where and self.log.readers < 3 and len(out.kept) > 20:
+                    raise RuntimeError("a broken connection")
 
-                setattr(server.servicer, f"_AsyncSourceServicer__source_{where}", crash)
-            return server
+            async def read_handler(self, datum: ReadRequest, output: NonBlockingIterator) -> None:
+                self.breaks("read_handler")
+                await super().read_handler(datum, output)
 
-        async with running(STRAIGHT, {"in": factory, "work": tagged(), "out": out.factory()}) as plane:
+            async def ack_handler(self, ack_request: AckRequest) -> None:
+                self.breaks("ack_handler")
+                await super().ack_handler(ack_request)
+
+        def factory(path: str, _: str) -> object:
+            return SourceAsyncServer(Breaking(log), sock_path=path)
+
+        async with running(transport, STRAIGHT, {"in": factory, "work": tagged(), "out": out.factory()}) as plane:
             await until(lambda: log.is_done and log.readers == 3)
             assert Counter(out.kept) == Counter(log.payloads)
             await until(lambda: plane.status()["in"].is_up)
@@ -261,7 +275,7 @@ def test_a_source_that_dies_is_made_anew_and_nothing_is_lost_or_repeated(where: 
     asyncio.run(story())
 
 
-def test_a_full_buffer_holds_the_source_back() -> None:
+def test_a_full_buffer_holds_the_source_back(transport: Transport) -> None:
     async def story() -> None:
         gate = asyncio.Event()
 
@@ -278,7 +292,9 @@ def test_a_full_buffer_holds_the_source_back() -> None:
             ],
             [edge("in", "work"), edge("work", "out")],
         )
-        async with running(text, {"in": log.factory(), "work": mapping(answer), "out": out.factory()}) as plane:
+        async with running(
+            transport, text, {"in": log.factory(), "work": mapping(answer), "out": out.factory()}
+        ) as plane:
             await until(lambda: plane.status()["work"].buffered == 8)
             await until(lambda: plane.status()["work"].in_flight == 4)
             assert plane.status()["in"].processed <= 50
@@ -290,7 +306,7 @@ def test_a_full_buffer_holds_the_source_back() -> None:
     asyncio.run(story())
 
 
-def test_a_dead_runner_with_a_discarding_edge_stalls_no_sibling() -> None:
+def test_a_dead_runner_with_a_discarding_edge_stalls_no_sibling(transport: Transport) -> None:
     async def story() -> None:
         gate = asyncio.Event()
 
@@ -325,7 +341,7 @@ def test_a_dead_runner_with_a_discarding_edge_stalls_no_sibling() -> None:
             "quick": tagged(),
             "out": out.factory(),
         }
-        async with running(text, servers) as plane:
+        async with running(transport, text, servers) as plane:
             await until(lambda: len(out.kept) == 200)
             await until(lambda: plane.status()["route"].processed == 400)
             discarded = plane.status()["route"].discarded
@@ -338,7 +354,7 @@ def test_a_dead_runner_with_a_discarding_edge_stalls_no_sibling() -> None:
     asyncio.run(story())
 
 
-def test_a_map_works_on_as_many_messages_as_the_manifest_says() -> None:
+def test_a_map_works_on_as_many_messages_as_the_manifest_says(transport: Transport) -> None:
     async def story() -> None:
         at_once, most = 0, 0
 
@@ -355,14 +371,14 @@ def test_a_map_works_on_as_many_messages_as_the_manifest_says() -> None:
             [vertex("in", "source"), vertex("work", "map", limits={"concurrency": 7}), vertex("out", "sink")],
             [edge("in", "work"), edge("work", "out")],
         )
-        async with running(text, {"in": log.factory(), "work": mapping(answer), "out": out.factory()}):
+        async with running(transport, text, {"in": log.factory(), "work": mapping(answer), "out": out.factory()}):
             await until(lambda: log.is_done)
         assert most == 7
 
     asyncio.run(story())
 
 
-def test_what_was_not_acked_comes_again_after_a_stop() -> None:
+def test_what_was_not_acked_comes_again_after_a_stop(transport: Transport) -> None:
     async def story() -> None:
         async def never(payload: bytes) -> list[Message]:
             if int(payload[1:]) >= 50:
@@ -370,16 +386,16 @@ def test_what_was_not_acked_comes_again_after_a_stop() -> None:
             return [Message(payload)]
 
         log, out = Log(numbered(100)), Written()
-        async with running(STRAIGHT, {"in": log.factory(), "work": mapping(never), "out": out.factory()}):
+        async with running(transport, STRAIGHT, {"in": log.factory(), "work": mapping(never), "out": out.factory()}):
             await until(lambda: len(log.acked) == 50)
-        async with running(STRAIGHT, {"in": log.factory(), "work": tagged(), "out": out.factory()}):
+        async with running(transport, STRAIGHT, {"in": log.factory(), "work": tagged(), "out": out.factory()}):
             await until(lambda: log.is_done)
         assert Counter(out.kept) == Counter(log.payloads)
 
     asyncio.run(story())
 
 
-def test_without_read_ahead_one_batch_is_in_flight() -> None:
+def test_without_read_ahead_one_batch_is_in_flight(transport: Transport) -> None:
     async def story() -> None:
         gate = asyncio.Event()
 
@@ -393,7 +409,9 @@ def test_without_read_ahead_one_batch_is_in_flight() -> None:
         text = manifest(
             [source, vertex("work", "map"), vertex("out", "sink")], [edge("in", "work"), edge("work", "out")]
         )
-        async with running(text, {"in": log.factory(), "work": mapping(answer), "out": out.factory()}) as plane:
+        async with running(
+            transport, text, {"in": log.factory(), "work": mapping(answer), "out": out.factory()}
+        ) as plane:
             await until(lambda: plane.status()["work"].in_flight == 10)
             assert plane.status()["in"].processed == 10
             gate.set()
@@ -404,7 +422,7 @@ def test_without_read_ahead_one_batch_is_in_flight() -> None:
 
 @LOOPS
 def test_a_stop_leaves_no_task_socket_or_file_behind(
-    new_loop: Callable[[], asyncio.AbstractEventLoop], caplog: pytest.LogCaptureFixture
+    transport: Transport, new_loop: Callable[[], asyncio.AbstractEventLoop], caplog: pytest.LogCaptureFixture
 ) -> None:
     async def life() -> None:
         async def answer(payload: bytes) -> list[Message]:
@@ -413,7 +431,7 @@ def test_a_stop_leaves_no_task_socket_or_file_behind(
             return [Message(payload)]
 
         log, out = Log(numbered(20)), Written()
-        async with running(STRAIGHT, {"in": log.factory(), "work": mapping(answer), "out": out.factory()}):
+        async with running(transport, STRAIGHT, {"in": log.factory(), "work": mapping(answer), "out": out.factory()}):
             await until(lambda: len(log.acked) == 19)
         mine = asyncio.current_task()
         await until(lambda: asyncio.all_tasks() == {mine})
@@ -438,27 +456,27 @@ def test_a_stop_leaves_no_task_socket_or_file_behind(
 
 def test_servers_and_vertices_have_to_match() -> None:
     def plane(**servers: object) -> LocalPlane:
-        return LocalPlane(STRAIGHT, servers, SystemClock(), Path())  # type: ignore[arg-type]  # wrong on purpose
+        return LocalPlane(STRAIGHT, direct(servers), SystemClock())  # type: ignore[arg-type]  # wrong on purpose
 
     with pytest.raises(MissingServerError, match="out, work"):
         plane(**{"in": tagged()})
     with pytest.raises(MissingServerError, match="other"):
         plane(**{"in": tagged(), "work": tagged(), "out": tagged(), "other": tagged()})
     with pytest.raises(ManifestError):
-        LocalPlane("kind: Pipeline", {}, SystemClock(), Path())
+        LocalPlane("kind: Pipeline", {}, SystemClock())
 
 
-def test_a_server_of_another_kind_stops_the_start() -> None:
+def test_a_server_of_another_kind_stops_the_start(transport: Transport) -> None:
     async def story() -> None:
         servers = {"in": Log().factory(), "work": Written().factory(), "out": Written().factory()}
         with pytest.raises(WrongServerError, match="work"):
-            async with running(STRAIGHT, servers):
+            async with running(transport, STRAIGHT, servers):
                 raise AssertionError("it should not have started")
 
     asyncio.run(story())
 
 
-def test_a_factory_that_fails_at_a_restart_is_asked_again() -> None:
+def test_a_factory_that_fails_at_a_restart_is_asked_again(transport: Transport) -> None:
     calls = 0
 
     async def story() -> None:
@@ -476,14 +494,14 @@ def test_a_factory_that_fails_at_a_restart_is_asked_again() -> None:
                 raise OSError("no room for a socket")
             return mapping(answer)(path, info_path)
 
-        async with running(STRAIGHT, {"in": log.factory(), "work": factory, "out": out.factory()}) as plane:
+        async with running(transport, STRAIGHT, {"in": log.factory(), "work": factory, "out": out.factory()}) as plane:
             await until(lambda: log.is_done)
             assert plane.status()["work"].restarts == 2
 
     asyncio.run(story())
 
 
-def test_the_rendered_manifest_runs() -> None:
+def test_the_rendered_manifest_runs(transport: Transport) -> None:
     async def route(payload: bytes) -> list[Message]:
         at = int(payload[1:])
         return [Message(payload, tags=[["type-PASS"], ["shard-0"], ["shard-1"], ["dead"]][at % 4])]
@@ -502,7 +520,7 @@ def test_the_rendered_manifest_runs() -> None:
             fallback_of("atlas-1"): spare.factory(),
         }
         text = render(build_topology([RunnerBlock("PASS")], 2), Values())
-        async with running(text, servers) as plane:
+        async with running(transport, text, servers) as plane:
             await until(lambda: events.is_done and ticks.is_done)
             families = {
                 sample.name: sample.value
@@ -521,13 +539,15 @@ def test_the_rendered_manifest_runs() -> None:
     asyncio.run(story())
 
 
-def test_a_stop_in_the_middle_of_restarts_leaves_nothing_behind() -> None:
+def test_a_stop_in_the_middle_of_restarts_leaves_nothing_behind(transport: Transport) -> None:
     async def answer(payload: bytes) -> list[Message]:
         raise RuntimeError("a poison message")
 
     async def life(restarts: int) -> None:
         log, out = Log(numbered(3)), Written()
-        async with running(STRAIGHT, {"in": log.factory(), "work": mapping(answer), "out": out.factory()}) as plane:
+        async with running(
+            transport, STRAIGHT, {"in": log.factory(), "work": mapping(answer), "out": out.factory()}
+        ) as plane:
             await until(lambda: plane.status()["work"].restarts == restarts)
         assert not log.acked
         mine = asyncio.current_task()
@@ -549,7 +569,7 @@ class Ticking(LogSource):
         await asyncio.sleep(0.002)
 
 
-def test_an_offset_given_again_is_one_message() -> None:
+def test_an_offset_given_again_is_one_message(transport: Transport) -> None:
     async def story() -> None:
         gate = asyncio.Event()
 
@@ -563,7 +583,7 @@ def test_an_offset_given_again_is_one_message() -> None:
             "work": mapping(answer),
             "out": out.factory(),
         }
-        async with running(STRAIGHT, servers) as plane:
+        async with running(transport, STRAIGHT, servers) as plane:
             await until(lambda: plane.status()["in"].duplicates > 10)
             assert not log.acked
             gate.set()
@@ -573,7 +593,7 @@ def test_an_offset_given_again_is_one_message() -> None:
     asyncio.run(story())
 
 
-def test_a_source_whose_acks_fail_need_not_give_anything_again() -> None:
+def test_a_source_whose_acks_fail_need_not_give_anything_again(transport: Transport) -> None:
     crashes = 0
 
     async def story() -> None:
@@ -593,7 +613,7 @@ def test_a_source_whose_acks_fail_need_not_give_anything_again() -> None:
             "work": tagged(),
             "out": out.factory(),
         }
-        async with running(STRAIGHT, servers, HurriedClock()) as plane:
+        async with running(transport, STRAIGHT, servers, HurriedClock()) as plane:
             await until(lambda: log.is_done)
             assert plane.status()["in"].restarts == 3
             assert Counter(out.kept) == Counter(log.payloads)

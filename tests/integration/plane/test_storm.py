@@ -12,6 +12,7 @@ from pipeline.local.plane.plane import fallback_of
 from tests.integration.plane.small import (
     HurriedClock,
     Log,
+    Transport,
     Written,
     edge,
     manifest,
@@ -44,7 +45,7 @@ class Chance:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_nothing_is_lost_in_a_storm(seed: int) -> None:
+def test_nothing_is_lost_in_a_storm(transport: Transport, seed: int) -> None:
     chance = Chance(seed)
 
     async def split(payload: bytes) -> list[Message]:
@@ -82,7 +83,7 @@ def test_nothing_is_lost_in_a_storm(seed: int) -> None:
             "out": out.factory(),
             fallback_of("out"): dead.factory(),
         }
-        async with running(text, servers, HurriedClock()) as plane:
+        async with running(transport, text, servers, HurriedClock()) as plane:
             await until(lambda: log.is_done)
             assert sum(status.restarts for status in plane.status().values()) > 3
             assert all(not status.in_flight and not status.buffered for status in plane.status().values())

@@ -1,6 +1,7 @@
 """Routes, lineage and full buffers, without a server."""
 
 import asyncio
+from datetime import datetime
 from typing import Literal
 
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from pipeline.local.plane.flow import DROP, Counters, Datum, Edge, Lineage, Outlet, is_taken
 from pipeline.local.plane.manifest import BackoffPlan, EdgePlan
 from pipeline.local.plane.sink_vertex import backoff_s
+
+AT = datetime(2026, 1, 1)  # noqa: DTZ001  (as pynumaflow hands it on)
 
 
 def plan(
@@ -18,7 +21,7 @@ def plan(
 
 def datum() -> tuple[Datum, list[bool]]:
     done: list[bool] = []
-    return Datum(b"x", (), None, {}, None, Lineage(lambda: done.append(True))), done
+    return Datum(b"x", (), AT, {}, {}, Lineage(lambda: done.append(True))), done
 
 
 @pytest.mark.parametrize(

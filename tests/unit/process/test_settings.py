@@ -31,6 +31,7 @@ def test_names_of_variables_have_no_is() -> None:
         ("BLOCKLINE_SHARDS", "0"),
         ("BLOCKLINE_SHARDS", "257"),
         ("BLOCKLINE_ISOLATED", "perhaps"),
+        ("BLOCKLINE_TRANSPORT", "carrier pigeon"),
         ("BLOCKLINE_LOG_LEVEL", "LOUD"),
         ("BLOCKLINE_LOG_FORMAT", "xml"),
     ],
