@@ -192,6 +192,17 @@ class TaskList(Shape):
     next_cursor: str | None
 
 
+class DeadLetterReplay(Shape):
+    """The last time that somebody asked to send it again."""
+
+    status: Literal["ASKED", "DONE", "REFUSED"]
+    by: str | None
+    at: str | None
+    done_at: str | None
+    note: str | None
+    is_refused_again: bool
+
+
 class DeadLetter(Shape):
     """What was refused for good; bytes only when one is shown."""
 
@@ -204,6 +215,7 @@ class DeadLetter(Shape):
     sha256: str | None
     source_offset: str | None
     at: str | None
+    replay: DeadLetterReplay | None
     payload_base64: str = ""
     text: str | None = None
 

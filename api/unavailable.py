@@ -13,7 +13,6 @@ _ABSENT: Final = (
     ("POST", "/runs/{guid}/retry-failed", "Retrying failed tasks", "runs"),
     ("POST", "/runs/{guid}/restart", "Restarting a run", "runs"),
     ("POST", "/runs/{guid}/rerun", "Running again from a task", "runs"),
-    ("POST", "/dead-letters/{id}/replay", "Replaying a dead letter", "dead letters"),
     ("POST", "/callbacks/{token}", "Answering a CALLBACK task", "runs"),
     ("POST", "/hooks/{workflow}", "Starting by a web hook", "workflows"),
 )

@@ -7,7 +7,6 @@ _ABSENT_OF: Final = {
     "run": ("retry-failed", "restart", "rerun"),
     "task": ("delegate",),
     "block": ("new", "test"),
-    "dead-letter": ("replay",),
 }
 _ABSENT: Final = ("doctor", "replay", "what-if", "simulate")
 RUN_STATUSES: Final = (
@@ -183,7 +182,8 @@ def _others(groups: dict[str, Any]) -> None:
     listed.add_argument("--vertex")
     listed.add_argument("--run")
     _limit(listed)
-    _client(groups["dead-letter"], "show", "cli.dead_letter:show", "show one").add_argument("id", metavar="ID")
+    for name, text in (("show", "show one"), ("replay", "send one through the pipeline again")):
+        _client(groups["dead-letter"], name, f"cli.dead_letter:{name}", text).add_argument("id", metavar="ID")
 
 
 def _limit(command: argparse.ArgumentParser) -> None:

@@ -27,7 +27,7 @@ from pipeline.topology.build import atlas_vertex, runner_vertex
 from sinks.atlas.admission import Admission
 from sinks.atlas.handler import AtlasSinkHandler, Shard
 from sinks.atlas.server import build_server as build_atlas_server
-from sinks.dead_letter.handler import DeadLetterHandler
+from sinks.dead_letter.handler import DeadLetterHandler, replayed_of
 from sinks.dead_letter.server import build_server as build_dead_letter_server
 from sources.cdc.handler import CdcSource
 from sources.cdc.server import build_server as build_cdc_server
@@ -177,7 +177,7 @@ class CountedDeadLetters(DeadLetterHandler):
         """See :class:`~sinks.dead_letter.handler.DeadLetterHandler`."""
         kept = await super().handle(batch)
         for ident, payload in batch:
-            if kept.get(ident):
+            if kept.get(ident) and replayed_of(payload) is None:
                 DEAD_LETTERS.labels(_vertex_of(payload)).inc()
         return kept
 

@@ -65,10 +65,11 @@ def _revisions(client: Client, guid: str) -> Iterator[Any]:
             if run is None or now_s - away_since_s > RECONNECT_S:
                 raise
         if run is None or run["status"] == "PENDING":
-            _pause(PAUSE_S)
+            pause(PAUSE_S)
 
 
-def _pause(seconds: float) -> None:
+def pause(seconds: float) -> None:
+    """Do nothing for a while."""
     import threading  # noqa: PLC0415  (only a broken stream needs it)
 
     threading.Event().wait(seconds)

@@ -61,6 +61,14 @@ class ItemStatus(StrEnum):
     CLOSED = "CLOSED"
 
 
+class ReplayStatus(StrEnum):
+    """Of a dead letter that an administrator sends again: ASKED until the pipeline has taken it, or refused to."""
+
+    ASKED = "ASKED"
+    DONE = "DONE"
+    REFUSED = "REFUSED"
+
+
 TERMINAL: Final = frozenset(
     {
         TaskStatus.SUCCESS,

@@ -197,6 +197,39 @@ class DeadLetter(Message):
     at: int
 
 
+class Replay(Message):
+    """A dead letter that an administrator sends again: from the timer to the orchestrator.
+
+    ``letter`` is the qualified name of its entity, ``request`` the sealed text that asks for it (``{"v", "by", "at",
+    "sha256"}``, its identity the letter's name): edges carry what isn't signed, so nobody but the API may put bytes on
+    them. ``vertex`` is where it was refused, which says what the bytes are.
+    """
+
+    kind: Literal["replay"] = "replay"
+    letter: str
+    vertex: str
+    run_guid: str | None = None
+    payload_base64: str
+    source_offset: str | None = None
+    request: str
+    asked_at: int
+    at: int
+
+
+class Replayed(Message):
+    """What became of a replay: to the dead letters, whose entity says so.
+
+    It counts only for the request of ``asked_at``, so that one that comes late doesn't close the next request.
+    """
+
+    kind: Literal["replayed"] = "replayed"
+    letter: str
+    asked_at: int
+    is_refused: bool = False
+    note: str
+    at: int
+
+
 ShardInput = Annotated[Result | Look | Tick | CommandInput, Field(discriminator="kind")]
 M = TypeVar("M", bound=Message)
 _SHARD_INPUT: TypeAdapter[Result | Look | Tick | CommandInput] = TypeAdapter(ShardInput)
@@ -227,6 +260,24 @@ def parse_dead_letter(data: bytes) -> DeadLetter:
         MalformedError: it isn't one.
     """
     return _parse(DeadLetter, data)
+
+
+def parse_replay(data: bytes) -> Replay:
+    """A replay from its bytes.
+
+    Raises:
+        MalformedError: it isn't one.
+    """
+    return _parse(Replay, data)
+
+
+def parse_replayed(data: bytes) -> Replayed:
+    """What became of a replay, from its bytes.
+
+    Raises:
+        MalformedError: it isn't that.
+    """
+    return _parse(Replayed, data)
 
 
 def parse_shard_input(data: bytes) -> Result | Look | Tick | CommandInput:

@@ -1,4 +1,4 @@
-"""Signed texts: requests, documents, commands and decisions as they stand in the store.
+"""Signed texts: requests, documents, commands, decisions and replays as they stand in the store.
 
 A sealed text is a JSON object whose last member is ``"signature"``: readable by people and by any JSON parser,
 verified over the raw bytes without parsing them first. Any change to the text, also one of spacing, breaks it.
@@ -24,6 +24,7 @@ class Sealed(StrEnum):
     REQUEST = "request"
     DOCUMENT = "document"
     COMMAND = "command"
+    REPLAY = "replay"
 
 
 class TamperedError(BlocklineError):

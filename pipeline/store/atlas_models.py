@@ -96,6 +96,12 @@ class DeadLetterAttributes(OwnAttributes):
     workflow_dead_letter_sha256: StrictStr | None = None
     workflow_dead_letter_offset: StrictStr | None = None
     workflow_dead_letter_at: StrictInt | None = None
+    workflow_dead_letter_replay: StrictStr | None = None
+    workflow_dead_letter_replay_status: StrictStr | None = None
+    workflow_dead_letter_replay_by: StrictStr | None = None
+    workflow_dead_letter_replay_at: StrictInt | None = None
+    workflow_dead_letter_replayed_at: StrictInt | None = None
+    workflow_dead_letter_replay_note: StrictStr | None = None
 
 
 class AnyAttributes(Referenceable.Attributes):  # type: ignore[misc]

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pipeline.core.ids import DEAD_LETTER_PREFIX, EffectKey, command_name, run_guid_of
-from pipeline.core.statuses import CommandStatus, ItemStatus, RunStatus
+from pipeline.core.statuses import CommandStatus, ItemStatus, ReplayStatus, RunStatus
 from pipeline.machine.document import to_document
 from pipeline.machine.effects import CloseCommand, CloseItem, Effect, OpenItem, WriteEntity
 from pipeline.machine.run import Run
 from pipeline.messages.canonical import MalformedError, decode, encode
-from pipeline.messages.envelopes import DeadLetter, EntityWrite
+from pipeline.messages.envelopes import DeadLetter, EntityWrite, Replayed
 from pipeline.messages.seal import Seal, Sealed
 from pipeline.store import types
 from pipeline.store.port import Entity
@@ -95,6 +95,44 @@ def dead_letter_write(letter: DeadLetter) -> EntityWrite:
     if letter.source_offset is not None:
         attributes[types.DEAD_LETTER_OFFSET] = letter.source_offset
     return EntityWrite(type_name=types.DEAD_LETTER, qualified_name=f"{DEAD_LETTER_PREFIX}{name}", attributes=attributes)
+
+
+def replay_write(letter: Entity, *, by: str, at: int, seal: Seal) -> EntityWrite:
+    """The request to send a dead letter again; the same bytes are meant, whatever is written on the entity later.
+
+    Whoever asks reads first whether it was asked for already.
+    """
+    body = {"v": 1, "by": by, "at": at, "sha256": letter.attributes.get(types.DEAD_LETTER_SHA256, "")}
+    return EntityWrite(
+        type_name=types.DEAD_LETTER,
+        qualified_name=letter.qualified_name,
+        attributes={
+            "name": letter.attributes["name"],
+            types.DEAD_LETTER_REPLAY: seal.seal(Sealed.REPLAY, letter.qualified_name, body),
+            types.DEAD_LETTER_REPLAY_STATUS: ReplayStatus.ASKED.value,
+            types.DEAD_LETTER_REPLAY_BY: by,
+            types.DEAD_LETTER_REPLAY_AT: at,
+        },
+    )
+
+
+def replayed_write(letter: Entity, replayed: Replayed) -> EntityWrite | None:
+    """What became of a replay; None where the letter waits for another one, or for none."""
+    given = letter.attributes
+    if given.get(types.DEAD_LETTER_REPLAY_STATUS) != ReplayStatus.ASKED:
+        return None
+    if given.get(types.DEAD_LETTER_REPLAY_AT) != replayed.asked_at:
+        return None
+    return EntityWrite(
+        type_name=types.DEAD_LETTER,
+        qualified_name=letter.qualified_name,
+        attributes={
+            "name": given["name"],
+            types.DEAD_LETTER_REPLAY_STATUS: (ReplayStatus.REFUSED if replayed.is_refused else ReplayStatus.DONE).value,
+            types.DEAD_LETTER_REPLAYED_AT: replayed.at,
+            types.DEAD_LETTER_REPLAY_NOTE: replayed.note,
+        },
+    )
 
 
 def touched_by(effects: Iterable[Effect]) -> frozenset[tuple[str, str]]:

@@ -59,3 +59,9 @@ DEAD_LETTER_BYTES: Final = "workflowDeadLetterBytes"
 DEAD_LETTER_SHA256: Final = "workflowDeadLetterSha256"
 DEAD_LETTER_OFFSET: Final = "workflowDeadLetterOffset"
 DEAD_LETTER_AT: Final = "workflowDeadLetterAt"
+DEAD_LETTER_REPLAY: Final = "workflowDeadLetterReplay"  # sealed text: who asked for it, of which bytes
+DEAD_LETTER_REPLAY_STATUS: Final = "workflowDeadLetterReplayStatus"  # ReplayStatus; absent = never asked for
+DEAD_LETTER_REPLAY_BY: Final = "workflowDeadLetterReplayBy"
+DEAD_LETTER_REPLAY_AT: Final = "workflowDeadLetterReplayAt"  # long, ms; when it was asked for
+DEAD_LETTER_REPLAYED_AT: Final = "workflowDeadLetterReplayedAt"  # long, ms; when the pipeline took it
+DEAD_LETTER_REPLAY_NOTE: Final = "workflowDeadLetterReplayNote"

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from pipeline.core.clock import Clock
 from pipeline.directory.port import Directory, Person
-from pipeline.messages.envelopes import Event
+from pipeline.messages.envelopes import Event, Replay
 from pipeline.messages.seal import Seal
 from pipeline.messages.tagged import Tagged
 from pipeline.spec.expressions import Evaluator
@@ -42,7 +42,7 @@ class Sink(Protocol):
 class Timer(Protocol):
     """See ``sources.timer.handler``."""
 
-    async def poll(self) -> list[tuple[str, Event]]:
+    async def poll(self) -> list[tuple[str, Event | Replay]]:
         """What is due, by offset."""
         ...
 

@@ -9,7 +9,7 @@ from pipeline.core.ids import run_guid_of
 from pipeline.core.limits import COMMAND_OPEN_TICK_MS
 from pipeline.core.statuses import CommandStatus, ItemStatus, RunStatus
 from pipeline.directory.port import Person
-from pipeline.messages.envelopes import EntityWrite, Event, Operation, parse_dispatch, parse_shard_input
+from pipeline.messages.envelopes import EntityWrite, Event, Operation, Replay, parse_dispatch, parse_shard_input
 from pipeline.messages.envelopes import Result as RunnerResult
 from pipeline.messages.seal import Seal
 from pipeline.messages.tagged import DEAD_TAG, Tagged
@@ -189,7 +189,7 @@ class World:
     def _delay(self, late: float) -> int:
         return self.chance.soon(_LATE_MS) if self.chance.hits(late) else self.chance.soon(_EVENT_MS)
 
-    def _emit(self, event: Event, delay_ms: int) -> None:
+    def _emit(self, event: Event | Replay, delay_ms: int) -> None:
         payload = event.encode()
         self.scheduler.after(delay_ms, lambda: self._to_orchestrator(payload))
 
@@ -292,7 +292,7 @@ class World:
         self._is_polling = True
         self._timer_node.start(self.scheduler, self._timer.poll(), self._polled)
 
-    def _polled(self, found: list[tuple[str, Event]] | None, error: BaseException | None) -> None:
+    def _polled(self, found: list[tuple[str, Event | Replay]] | None, error: BaseException | None) -> None:
         self._is_polling = False
         self._poll_at = None
         now = self.scheduler.now_ms

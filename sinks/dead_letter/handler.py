@@ -5,10 +5,17 @@ from typing import Final
 
 from pipeline.core.clock import Clock
 from pipeline.messages.canonical import MalformedError
-from pipeline.messages.envelopes import DeadLetter, EntityWrite, parse_dead_letter, parse_shard_input
+from pipeline.messages.envelopes import (
+    DeadLetter,
+    EntityWrite,
+    Replayed,
+    parse_dead_letter,
+    parse_replayed,
+    parse_shard_input,
+)
 from pipeline.messages.tagged import dead_letter
 from pipeline.store import types
-from pipeline.store.mapping import dead_letter_write
+from pipeline.store.mapping import dead_letter_write, replayed_write
 from pipeline.store.port import EntityStore, StoreRefusedError, StoreUnavailableError, StoreUnknownError
 
 VERTEX: Final = "dead-letter"
@@ -26,7 +33,8 @@ class DeadLetterHandler:
         """Whether each message (id, payload) is kept; False = give it again later. Never raises.
 
         What isn't a letter came by a sink's fallback, which hands on the original bytes alone: it becomes the payload
-        of a letter, unless that sink has written one with its reason. May be called again with the same batch.
+        of a letter, unless that sink has written one with its reason. Of a replay it is said on the letter what became
+        of it. May be called again with the same batch.
         """
         try:
             return await self._handle(batch)
@@ -36,13 +44,32 @@ class DeadLetterHandler:
     async def _handle(self, batch: Sequence[tuple[str, bytes]]) -> dict[str, bool]:
         kept: dict[str, bool] = {}
         writes: dict[str, EntityWrite] = {}
+        marks: dict[str, Replayed] = {}
         for ident, payload in batch:
+            if (replayed := replayed_of(payload)) is not None:
+                marks[ident] = replayed
+                continue
             write, is_letter = self._write(payload)
             if is_letter or await self._store.get_by_name(types.DEAD_LETTER, write.qualified_name) is None:
                 writes[ident] = write
             else:
                 kept[ident] = True
-        return {**kept, **(await self._keep(writes) if writes else {})}
+        kept |= await self._keep(writes) if writes else {}
+        for ident, replayed in marks.items():
+            kept[ident] = await self._mark(replayed)
+        return kept
+
+    async def _mark(self, replayed: Replayed) -> bool:
+        """Say on its letter what became of a replay, unless nobody waits for it (any more)."""
+        letter = await self._store.get_by_name(types.DEAD_LETTER, replayed.letter)
+        write = None if letter is None else replayed_write(letter, replayed)
+        if write is None:
+            return True
+        try:
+            await self._store.upsert([write])
+        except StoreUnknownError:
+            return False
+        return True
 
     async def _keep(self, writes: dict[str, EntityWrite]) -> dict[str, bool]:
         try:
@@ -82,3 +109,11 @@ class DeadLetterHandler:
         except MalformedError as error:
             reason = str(error)
         return dead_letter(payload, reason=reason, vertex=VERTEX, at=self._clock.now_ms(), run_guid=run_guid)
+
+
+def replayed_of(payload: bytes) -> Replayed | None:
+    """What became of a replay, if the message says that."""
+    try:
+        return parse_replayed(payload)
+    except MalformedError:
+        return None

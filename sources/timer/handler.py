@@ -5,9 +5,9 @@ from typing import Final
 
 from pipeline.core.clock import Clock
 from pipeline.core.ids import run_guid_of
-from pipeline.core.limits import COMMAND_OPEN_TICK_MS
-from pipeline.core.statuses import CommandStatus, ItemStatus, RunStatus
-from pipeline.messages.envelopes import Event, Operation
+from pipeline.core.limits import COMMAND_OPEN_TICK_MS, DEAD_LETTER_PAYLOAD_BYTES_MAX
+from pipeline.core.statuses import CommandStatus, ItemStatus, ReplayStatus, RunStatus
+from pipeline.messages.envelopes import Event, Operation, Replay
 from pipeline.store import types
 from pipeline.store.port import Entity, EntityStore, Filter, Query
 
@@ -15,8 +15,19 @@ PAGE: Final = 500
 DUE_MAX: Final = 50_000
 """Runs looked at in one poll; the rest are due at the next."""
 SWEEP_MS: Final = COMMAND_OPEN_TICK_MS
-"""How often open commands, living runs without a wake-up and decided inbox items are looked for."""
+"""How often open commands, living runs without a wake-up, decided inbox items and replays are looked for."""
+REPLAYS_MAX: Final = 20
+"""Dead letters sent again by one sweep: each holds up to 350 kB; the rest are found by the next."""
 _MINUTE_MS: Final = 60_000
+_PAYLOAD_CHARS_MAX: Final = DEAD_LETTER_PAYLOAD_BYTES_MAX * 4 // 3 + 4
+_REPLAYED: Final = (
+    types.DEAD_LETTER_VERTEX,
+    types.DEAD_LETTER_RUN_GUID,
+    types.DEAD_LETTER_PAYLOAD,
+    types.DEAD_LETTER_OFFSET,
+    types.DEAD_LETTER_REPLAY,
+    types.DEAD_LETTER_REPLAY_AT,
+)
 
 
 class TimerHandler:
@@ -34,8 +45,9 @@ class TimerHandler:
         """Ticks found by the last poll; what the source reports as its backlog."""
         return self._pending
 
-    async def poll(self) -> list[tuple[str, Event]]:
-        """What is due now, each with its offset (``<guid>:<wake-up or command or item>:<minute>``), each offset once.
+    async def poll(self) -> list[tuple[str, Event | Replay]]:
+        """What is due now, each with its offset (``<guid>:<wake-up or command or item>:<minute>``), each offset once;
+        with it the dead letters that are to be sent again.
 
         Call it about once a second.
 
@@ -43,14 +55,16 @@ class TimerHandler:
             StoreUnavailableError: the store can't be read; nothing is lost, the next call finds it again.
         """
         now = self._clock.now_ms()
+        replays: dict[str, Event | Replay] = {}
         found = [(run.guid, str(run.attributes.get(types.RUN_WAKE_AT, 0))) for run in await self._due_runs(now)]
         # A clock that jumped back must not stop the sweeps until it has caught up.
         if self._swept_at is None or not 0 <= now - self._swept_at < SWEEP_MS:
             found += await self._sweep(now)
+            replays = await self._replays(now)
             self._swept_at = now
-        ticks = _ticks(found, now)
-        self._pending = len(ticks)
-        return ticks
+        due = {**_ticks(found, now), **replays}
+        self._pending = len(due)
+        return list(due.items())
 
     async def _due_runs(self, now: int) -> list[Entity]:
         # gt 0: an unset wake-up reads as 0, and 0 means that the run is over.
@@ -83,6 +97,17 @@ class TimerHandler:
             *((run.guid, "none") for run in await self._runs_without_wake_up()),
         ]
 
+    async def _replays(self, now: int) -> dict[str, Event | Replay]:
+        letters = await self._store.find(
+            Query(
+                types.DEAD_LETTER,
+                (Filter(types.DEAD_LETTER_REPLAY_STATUS, "eq", ReplayStatus.ASKED),),
+                limit=REPLAYS_MAX,
+                attributes=_REPLAYED,
+            )
+        )
+        return {f"{letter.guid}:{_asked_at(letter)}:{now // _MINUTE_MS}": _replay(letter, now) for letter in letters}
+
     async def _runs_without_wake_up(self) -> list[Entity]:
         """An absent status reads as PENDING, so the living are found by two searches."""
         none = Filter(types.RUN_WAKE_AT, "lte", 0)
@@ -111,11 +136,31 @@ class TimerHandler:
         return found
 
 
-def _ticks(found: Iterable[tuple[str, str]], now: int) -> list[tuple[str, Event]]:
-    offsets: dict[str, Event] = {}
+def _asked_at(letter: Entity) -> int:
+    return int(letter.attributes.get(types.DEAD_LETTER_REPLAY_AT) or 0)
+
+
+def _replay(letter: Entity, now: int) -> Replay:
+    given = letter.attributes
+    payload = str(given.get(types.DEAD_LETTER_PAYLOAD) or "")
+    return Replay(
+        letter=letter.qualified_name,
+        vertex=str(given.get(types.DEAD_LETTER_VERTEX) or ""),
+        run_guid=given.get(types.DEAD_LETTER_RUN_GUID) or None,
+        # What is too long was written by somebody else, and is refused for not being what was signed.
+        payload_base64=payload if len(payload) <= _PAYLOAD_CHARS_MAX else "",
+        source_offset=given.get(types.DEAD_LETTER_OFFSET) or None,
+        request=str(given.get(types.DEAD_LETTER_REPLAY) or ""),
+        asked_at=_asked_at(letter),
+        at=now,
+    )
+
+
+def _ticks(found: Iterable[tuple[str, str]], now: int) -> dict[str, Event | Replay]:
+    offsets: dict[str, Event | Replay] = {}
     for run_guid, what in found:
         offset = f"{run_guid}:{what}:{now // _MINUTE_MS}"
         offsets.setdefault(
             offset, Event(entity="run", operation=Operation.TICK, guid=run_guid, run_guid=run_guid, at=now)
         )
-    return list(offsets.items())
+    return offsets

@@ -16,7 +16,7 @@ from pynumaflow.sourcer import (
 )
 
 from pipeline.core.clock import Clock
-from pipeline.messages.envelopes import Event
+from pipeline.messages.envelopes import Event, Replay
 from pipeline.store.port import StoreRefusedError, StoreUnavailableError
 from sources.timer.handler import TimerHandler
 
@@ -34,7 +34,7 @@ class TimerSource(Sourcer):  # type: ignore[misc]  # pynumaflow carries no types
         self._handler = handler
         self._clock = clock
         self._polled_s: float | None = None
-        self._ready: OrderedDict[str, Event] = OrderedDict()
+        self._ready: OrderedDict[str, Event | Replay] = OrderedDict()
         self._given: OrderedDict[str, None] = OrderedDict()
 
     async def read_handler(self, datum: Any, output: Any) -> None:

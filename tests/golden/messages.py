@@ -13,6 +13,8 @@ from pipeline.messages.envelopes import (
     Message,
     Operation,
     Outcome,
+    Replay,
+    Replayed,
     Requester,
     Result,
     Tick,
@@ -119,6 +121,23 @@ MESSAGES: Final[dict[str, Message]] = {
     "dead-letter": dead_letter(
         b"\x00not json\xff", reason="not a result: Invalid JSON", vertex="atlas-0", at=1795439555000, run_guid=GUID
     ),
+    "replay": Replay(
+        letter="blockline/dead-letters/0123456789abcdef-7",
+        vertex="cdc",
+        run_guid=GUID,
+        payload_base64="AP8=",
+        source_offset="7",
+        request='{"v":1}',
+        asked_at=1795439555000,
+        at=1795439556000,
+    ),
+    "replayed": Replayed(
+        letter="blockline/dead-letters/0123456789abcdef-7",
+        asked_at=1795439555000,
+        is_refused=True,
+        note="not JSON",
+        at=1795439556000,
+    ),
     "dead-letter-least": DeadLetter(
         reason="r", vertex="v", payload_base64="", payload_bytes=0, payload_sha256="e3b0", source_offset="0:17", at=1
     ),
@@ -130,5 +149,6 @@ SEALED: Final[dict[str, str]] = {
         (Sealed.REQUEST, "blockline/runs/1"),
         (Sealed.DOCUMENT, GUID),
         (Sealed.COMMAND, f"{GUID}/c1"),
+        (Sealed.REPLAY, "blockline/dead-letters/1"),
     )
 }

@@ -3,14 +3,33 @@ from pathlib import Path
 import pytest
 
 from pipeline.messages.canonical import decode
-from pipeline.messages.envelopes import Message, parse_dead_letter, parse_dispatch, parse_event, parse_shard_input
+from pipeline.messages.envelopes import (
+    Message,
+    parse_dead_letter,
+    parse_dispatch,
+    parse_event,
+    parse_replay,
+    parse_replayed,
+    parse_shard_input,
+)
 from pipeline.messages.seal import Seal, Sealed, TamperedError
 from tests.golden.messages import GUID, KEY, MESSAGES, SEALED
 from tests.golden.recorded import HOW_TO, MESSAGES_V1, SEALED_V1
 
-PARSERS = {"event": parse_event, "dispatch": parse_dispatch, "dead_letter": parse_dead_letter}
+PARSERS = {
+    "event": parse_event,
+    "dispatch": parse_dispatch,
+    "dead_letter": parse_dead_letter,
+    "replay": parse_replay,
+    "replayed": parse_replayed,
+}
 FILES = sorted(MESSAGES_V1.glob("*.json"))
-IDENTITIES = {"request": "blockline/runs/1", "document": GUID, "command": f"{GUID}/c1"}
+IDENTITIES = {
+    "request": "blockline/runs/1",
+    "document": GUID,
+    "command": f"{GUID}/c1",
+    "replay": "blockline/dead-letters/1",
+}
 
 
 def read(data: bytes) -> Message:
@@ -47,4 +66,6 @@ def test_everything_is_recorded() -> None:
         "tick",
         "command",
         "dead_letter",
+        "replay",
+        "replayed",
     }

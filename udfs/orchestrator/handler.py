@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pipeline.core.errors import BlocklineError, ErrorName
 from pipeline.core.ids import shard_of
-from pipeline.core.limits import RESULT_BYTES_MAX
+from pipeline.core.limits import ERROR_MESSAGE_CHARS_MAX, RESULT_BYTES_MAX
 from pipeline.core.statuses import RunStatus, TaskStatus
 from pipeline.machine.dispatches import dispatches
 from pipeline.machine.document import from_document
@@ -25,14 +25,18 @@ from pipeline.messages.envelopes import (
     Message,
     Operation,
     Outcome,
+    Replay,
+    Replayed,
     Result,
     Tick,
     parse_dead_letter,
     parse_event,
+    parse_replay,
 )
 from pipeline.messages.seal import Seal, Sealed, TamperedError, is_signed
 from pipeline.messages.tagged import DEAD_TAG, Tagged, dead_letter, shard_tag, type_tag
 from pipeline.spec.expressions import Evaluator
+from udfs.orchestrator.replay import NOTHING_FOLLOWS, bytes_of, original
 
 VERTEX: Final = "orchestrator"
 
@@ -52,9 +56,19 @@ class OrchestratorHandler:
         try:
             event = parse_event(payload)
         except MalformedError as error:
-            if _is_dead_letter(payload):
-                return [Tagged(payload, DEAD_TAG)]
-            return [self._dead(payload, str(error), None, now_ms)]
+            return self._no_event(payload, str(error), now_ms)
+        return self._follow(event, payload, now_ms)
+
+    def _no_event(self, payload: bytes, reason: str, now_ms: int) -> list[Tagged]:
+        if _is_dead_letter(payload):
+            return [Tagged(payload, DEAD_TAG)]
+        try:
+            replay = parse_replay(payload)
+        except MalformedError:
+            return [self._dead(payload, reason, None, now_ms)]
+        return self._again(replay, now_ms)
+
+    def _follow(self, event: Event, payload: bytes, now_ms: int) -> list[Tagged]:
         try:
             return self._route(event, now_ms)
         except BlocklineError as error:
@@ -65,6 +79,47 @@ class OrchestratorHandler:
             self._dead(payload, reason, event.run_guid or None, now_ms),
             *self._engine_failures(event, reason),
         ]
+
+    def _again(self, replay: Replay, now_ms: int) -> list[Tagged]:
+        """What follows from a letter's bytes, and last, what is to be said of it; repeated like everything else."""
+        try:
+            payload = bytes_of(replay, self._seal)
+        except MalformedError as error:
+            return [_replayed(replay, str(error), now_ms, is_refused=True)]
+        try:
+            sent = self._sent_again(payload, now_ms)
+        except Exception as error:  # noqa: BLE001  (as for any message)
+            reason = str(error) if isinstance(error, BlocklineError) else f"it failed again ({type(error).__name__})"
+            letter = self._refused_again(replay, payload, reason, now_ms)
+            return [letter, _replayed(replay, reason, now_ms, is_refused=True)]
+        where = ", ".join(sorted({_place(tagged) for tagged in sent}))
+        return [*sent, _replayed(replay, f"Sent to {where}." if sent else NOTHING_FOLLOWS, now_ms)]
+
+    def _sent_again(self, payload: bytes, now_ms: int) -> list[Tagged]:
+        match message := original(payload):
+            case None:
+                return []
+            case Event():
+                return self._follow(message, payload, now_ms)
+            case Dispatch() if message.valid_until < now_ms:
+                # Its runner would drop it; its run has dispatched it anew since, or is over.
+                return [self._look(message.run_guid, "event")]
+            case Dispatch():
+                return [self._to_runner(message)]
+            case _:
+                return [self._to_shard(message)]
+
+    def _refused_again(self, replay: Replay, payload: bytes, reason: str, now_ms: int) -> Tagged:
+        """Under the letter's own name, since it has the same bytes and offset."""
+        letter: Message = dead_letter(
+            payload,
+            reason=reason,
+            vertex=replay.vertex or VERTEX,
+            at=now_ms,
+            run_guid=replay.run_guid,
+            source_offset=replay.source_offset,
+        )
+        return Tagged(letter.encode(), DEAD_TAG)
 
     def _route(self, event: Event, now_ms: int) -> list[Tagged]:
         if not event.run_guid:
@@ -169,6 +224,22 @@ class OrchestratorHandler:
     def _dead(self, payload: bytes, reason: str, run_guid: str | None, now_ms: int) -> Tagged:
         letter: Message = dead_letter(payload, reason=reason, vertex=VERTEX, at=now_ms, run_guid=run_guid)
         return Tagged(letter.encode(), DEAD_TAG)
+
+
+def _replayed(replay: Replay, note: str, now_ms: int, *, is_refused: bool = False) -> Tagged:
+    told = Replayed(
+        letter=replay.letter,
+        asked_at=replay.asked_at,
+        is_refused=is_refused,
+        note=note[:ERROR_MESSAGE_CHARS_MAX],
+        at=now_ms,
+    )
+    return Tagged(told.encode(), DEAD_TAG)
+
+
+def _place(tagged: Tagged) -> str:
+    """For people: which vertex a message went to."""
+    return "the dead letters" if tagged.tag == DEAD_TAG else tagged.tag
 
 
 def _is_dead_letter(payload: bytes) -> bool:

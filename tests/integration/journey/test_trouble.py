@@ -11,7 +11,10 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
+from pipeline.messages.envelopes import Look
+from pipeline.messages.tagged import dead_letter
 from pipeline.store import types
+from pipeline.store.mapping import dead_letter_write
 from tests.integration.journey.actors import ROOT, Stage, broker_of, row, statuses, until
 from tests.mail_server import MailServer
 from tests.product import Product, ProductError
@@ -115,6 +118,29 @@ def test_garbage_on_the_topic_becomes_a_dead_letter_and_stops_nobody(stage: Stag
     ]
     assert "this is no notification" in {letter["text"] for letter in letters}
     assert all(letter["reason"] for letter in letters)
+
+
+def test_a_dead_letter_is_sent_again(stage: Stage) -> None:
+    stage.publishes("ask-by-letter", asks())
+    run = stage.starts("rosa", "ask-by-letter")
+    stage.task_of("sam", run)
+    poison, good = b"this is no message", Look(run_guid=run, reason="event").encode()
+    with stage.api() as admin:
+        for payload in (poison, good):
+            write = dead_letter_write(dead_letter(payload, reason="of the test", vertex="atlas-0", at=1))
+            attributes = {**write.attributes, "qualifiedName": write.qualified_name}
+            entities = {"entities": [{"typeName": write.type_name, "attributes": attributes}]}
+            admin.post(f"{stage.product.url}/api/atlas/v2/entity/bulk", json=entities).raise_for_status()
+    names = [dead_letter(payload, reason="", vertex="", at=1).payload_sha256[:16] for payload in (poison, good)]
+    assert stage.types("rosa", "dead-letter", "replay", names[1]).code == 1
+    refused = stage.types("admin", "dead-letter", "replay", names[0])
+    assert (refused.code, "Refused" in refused.out) == (1, True), refused
+    done = stage.types("admin", "dead-letter", "replay", names[1], "--json")
+    assert done.code == 0, done
+    assert (done.json["replay"]["by"], done.json["replay"]["note"]) == ("admin", "Sent to shard-0.")
+    shown = stage.types("admin", "dead-letter", "show", names[0]).out
+    assert "Refused" in shown
+    assert "of the test" not in shown, "it says why it was refused this time"
 
 
 def test_a_broker_that_dies_is_started_again_and_nothing_is_lost(stage: Stage) -> None:

@@ -8,7 +8,10 @@ from jsonschema import Draft202012Validator
 from api.app import ROUTES
 from api.bodies import BODY_BYTES_MAX
 from pipeline.messages.envelopes import EntityWrite
+from pipeline.messages.seal import Sealed
+from pipeline.messages.tagged import dead_letter
 from pipeline.store import types
+from pipeline.store.mapping import dead_letter_write
 from pipeline.store.port import StoreRefusedError, StoreUnavailableError, StoreUnknownError
 from tests.unit.api.world import PASSWORD, World, each, play, published, spec
 
@@ -342,6 +345,39 @@ def test_dead_letters_are_for_administrators() -> None:
             assert shown["text"] == "garbage"
             assert (await ada.get("/dead-letters", params={"vertex": "x"})).json()["items"] == []
             check_problem(await ada.get("/dead-letters/none"), 404)
+
+    play(story)
+
+
+def test_a_dead_letter_is_sent_again_by_a_signed_request_and_only_whole() -> None:
+    async def story(world: World) -> None:
+        def letter(name: str, payload: bytes, whole: bytes) -> EntityWrite:
+            kept = dead_letter(whole, reason="no", vertex="cdc", at=5)
+            attributes = dead_letter_write(kept).attributes
+            kept_bytes = {types.DEAD_LETTER_PAYLOAD: base64.b64encode(payload).decode()}
+            return EntityWrite(
+                type_name=types.DEAD_LETTER,
+                qualified_name=f"blockline/dead-letters/{name}",
+                attributes={**attributes, **kept_bytes},
+            )
+
+        await world.store.upsert([letter("a", b"{}", b"{}"), letter("cut", b"{", b"{}"), letter("lost", b"", b"{}")])
+        async with each(world, "ada", "otto") as [ada, otto]:
+            check_problem(await otto.post("/dead-letters/a/replay"), 403)
+            check_problem(await ada.post("/dead-letters/none/replay"), 404)
+            for name in ("cut", "lost"):
+                check_problem(await ada.post(f"/dead-letters/{name}/replay"), 409)
+            answer = await ada.post("/dead-letters/a/replay")
+            first = answer.json()["replay"]
+            assert (answer.status_code, first["status"], first["by"]) == (202, "ASKED", "ada")
+            world.clock.ms += 1_000
+            assert (await ada.post("/dead-letters/a/replay")).json()["replay"] == first
+        entity = await world.store.get_by_name(types.DEAD_LETTER, "blockline/dead-letters/a")
+        assert entity is not None
+        request = world.services.seal.open(
+            Sealed.REPLAY, entity.qualified_name, entity.attributes[types.DEAD_LETTER_REPLAY]
+        )
+        assert (request["by"], request["sha256"]) == ("ada", entity.attributes[types.DEAD_LETTER_SHA256])
 
     play(story)
 

@@ -2,8 +2,11 @@ import asyncio
 import base64
 
 from pipeline.core.ids import DEAD_LETTER_PREFIX
+from pipeline.messages.envelopes import Replayed
+from pipeline.messages.seal import Seal
 from pipeline.messages.tagged import dead_letter
 from pipeline.store import types
+from pipeline.store.mapping import dead_letter_write, replay_write
 from pipeline.store.port import Entity, Query, StoreUnavailableError
 from sinks.dead_letter.handler import DeadLetterHandler
 from tests.unit.sinks.world import NOW, SinkWorld, TestClock, Wire, result
@@ -66,3 +69,35 @@ def test_a_search_that_fails_keeps_nothing() -> None:
     handler = DeadLetterHandler(Away(world.store), TestClock())
     assert asyncio.run(handler.handle([("a", b"garbage")])) == {"a": False}
     assert letters(world) == []
+
+
+def replay_of(world: SinkWorld) -> Entity:
+    found = asyncio.run(world.store.get_by_name(types.DEAD_LETTER, dead_letter_write(LETTER).qualified_name))
+    assert found is not None
+    return found
+
+
+def test_a_letter_says_what_became_of_its_replay_and_only_of_the_one_asked_for() -> None:
+    world = SinkWorld()
+    handle(world, LETTER.encode())
+    letter = replay_of(world)
+    asyncio.run(world.store.upsert([replay_write(letter, by="ada", at=NOW + 5, seal=Seal(b"k" * 32))]))
+    old = Replayed(letter=letter.qualified_name, asked_at=NOW + 1, note="of another", at=NOW + 9)
+    told = old.model_copy(update={"asked_at": NOW + 5, "note": "sent", "is_refused": True})
+    assert handle(world, old.encode()) == [True]
+    assert replay_of(world).attributes[types.DEAD_LETTER_REPLAY_STATUS] == "ASKED"
+    world.wire.before_write = [StoreUnavailableError("away")]
+    assert handle(world, told.encode()) == [False]
+    # A letter that was refused again comes in one batch with what is said of it.
+    again = LETTER.model_copy(update={"at": NOW + 8, "reason": "again"})
+    assert handle(world, again.encode(), told.encode()) == [True, True]
+    given = replay_of(world).attributes
+    assert (given[types.DEAD_LETTER_REPLAY_STATUS], given[types.DEAD_LETTER_REPLAY_NOTE]) == ("REFUSED", "sent")
+    assert (given[types.DEAD_LETTER_REASON], given[types.DEAD_LETTER_REPLAY_BY]) == ("again", "ada")
+    assert handle(world, old.encode()) == [True]
+    assert replay_of(world).attributes[types.DEAD_LETTER_REPLAY_NOTE] == "sent"
+
+
+def test_what_became_of_a_letter_that_is_gone_is_nobodys_business() -> None:
+    told = Replayed(letter="blockline/dead-letters/gone", asked_at=1, note="sent", at=2)
+    assert handle(SinkWorld(), told.encode()) == [True]

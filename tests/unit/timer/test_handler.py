@@ -1,6 +1,6 @@
 import asyncio
 
-from pipeline.messages.envelopes import EntityWrite, Operation
+from pipeline.messages.envelopes import EntityWrite, Event, Operation, Replay
 from pipeline.store import types
 from pipeline.store.memory import MemoryEntityStore
 from sources.timer import handler as module
@@ -35,7 +35,8 @@ def entity(type_name: str, name: str, **attributes: object) -> EntityWrite:
 
 
 def ticked(timer: TimerHandler) -> dict[str, str]:
-    return {event.run_guid: offset for offset, event in asyncio.run(timer.poll())}
+    found = asyncio.run(timer.poll())
+    return {event.run_guid: offset for offset, event in found if isinstance(event, Event)}
 
 
 def test_due_runs_are_ticked_and_nobody_else() -> None:
@@ -51,6 +52,7 @@ def test_due_runs_are_ticked_and_nobody_else() -> None:
 def test_a_tick_is_an_event_of_the_run() -> None:
     timer, _, guids = world(entity(types.RUN, "due", workflowRunWakeAt=1))
     [(_, event)] = asyncio.run(timer.poll())
+    assert isinstance(event, Event)
     assert (event.entity, event.operation, event.guid, event.at) == ("run", Operation.TICK, guids["due"], NOW)
 
 
@@ -91,3 +93,42 @@ def test_a_clock_that_jumps_back_doesnt_stop_the_sweeps() -> None:
     assert set(ticked(timer)) == {guids["bare"]}
     clock.ms -= 3_600_000
     assert set(ticked(timer)) == {guids["bare"]}
+
+
+def test_letters_that_are_asked_for_are_sent_again_by_each_sweep_until_they_are_done() -> None:
+    name = "blockline/dead-letters/1"
+    letter = entity(
+        types.DEAD_LETTER,
+        name,
+        workflowDeadLetterVertex="cdc",
+        workflowDeadLetterPayload="e30=",
+        workflowDeadLetterReplay="sealed",
+        workflowDeadLetterReplayStatus="ASKED",
+        workflowDeadLetterReplayAt=NOW - 1,
+    )
+    timer, clock, guids = world(
+        letter,
+        entity(types.DEAD_LETTER, "kept"),
+        entity(types.DEAD_LETTER, "done", workflowDeadLetterReplayStatus="DONE"),
+    )
+    [(offset, replay)] = asyncio.run(timer.poll())
+    assert isinstance(replay, Replay)
+    assert offset == f"{guids[name]}:{NOW - 1}:{NOW // 60_000}"
+    assert (replay.letter, replay.vertex, replay.payload_base64, replay.request) == (name, "cdc", "e30=", "sealed")
+    assert asyncio.run(timer.poll()) == []
+    clock.ms += module.SWEEP_MS
+    assert len(asyncio.run(timer.poll())) == 1
+
+
+def test_a_letter_that_somebody_made_longer_than_any_is_sent_without_its_bytes() -> None:
+    timer, _, _ = world(
+        entity(
+            types.DEAD_LETTER,
+            "long",
+            workflowDeadLetterPayload="A" * 2 * 1024 * 1024,
+            workflowDeadLetterReplayStatus="ASKED",
+        )
+    )
+    [(_, replay)] = asyncio.run(timer.poll())
+    assert isinstance(replay, Replay)
+    assert replay.payload_base64 == ""
