@@ -1,4 +1,4 @@
-"""The engine's types as pyatlan's models: what ``asset.save`` sends.
+"""The engine's types as pyatlan's models: what a write is validated by and sent as.
 
 Importing this takes 3 s and 135 MiB, for pyatlan does; only :mod:`pipeline.store.atlas` does it, when first needed.
 
@@ -183,7 +183,7 @@ _MODELS: Final[dict[str, Any]] = {
 
 
 def model_of(write: EntityWrite, guid: str) -> Any:
-    """The model to save; ``guid`` is negative: Atlas finds the entity by its qualified name, and says what it became.
+    """The model to send; ``guid`` is negative: Atlas finds the entity by its qualified name, and says what it became.
 
     Attributes that are None keep their values in Atlas, so they are left out.
 
@@ -200,3 +200,14 @@ def model_of(write: EntityWrite, guid: str) -> Any:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise StoreRefusedError(f"{write.type_name} {write.qualified_name}: {where}: {first['msg']}") from None
+
+
+def body_of(write: EntityWrite, guid: str) -> dict[str, Any]:
+    """The entity as ``asset.save`` would send it, validated once.
+
+    Raises:
+        StoreRefusedError: as :func:`model_of`.
+    """
+    body: dict[str, Any] = model_of(write, guid).dict(by_alias=True, exclude_unset=True)
+    body["businessAttributes"] = None  # pyatlan says so, too; None is what a save leaves alone
+    return body
