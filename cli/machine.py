@@ -26,7 +26,7 @@ from cli.front import front
 from cli.manifests import RUNNERS, manifest_of
 from cli.readiness import LOOK_S, SinkWatch, is_store_well
 from cli.topic import EmbeddedTopic, KafkaTopic, Topic
-from cli.vertices import Parts, servers
+from cli.vertices import Parts, blocking_vertices, servers
 from pipeline.blocks.registry import Registry
 from pipeline.cdc.assigned import AssignedReader, TopicFollower
 from pipeline.cdc.offsets import Position
@@ -39,7 +39,7 @@ from pipeline.local.atlas.guard import Guard
 from pipeline.local.atlas.outbox import Outbox
 from pipeline.local.atlas.users import UserStore
 from pipeline.local.plane.metrics import PlaneCollector
-from pipeline.local.plane.plane import HostMaker, LocalPlane, direct, over_sockets
+from pipeline.local.plane.plane import HostMaker, LocalPlane, direct, in_threads, over_sockets
 from pipeline.mail.open import OpenedMail, open_mailer
 from pipeline.mail.port import Via
 from pipeline.messages.seal import Seal
@@ -225,11 +225,13 @@ class Machine:
         self._stack.callback(REGISTRY.unregister, collector)
 
     def _hosts(self, parts: Parts) -> dict[str, HostMaker]:
+        factories = servers(parts)
+        threads = in_threads({name: factories[name] for name in blocking_vertices(parts.registry)})
         if self._settings.transport == "direct":
-            return direct(servers(parts))
+            return direct(factories) | threads
         run_dir = _socket_folder(self._folder.path)
         self._stack.callback(shutil.rmtree, run_dir, ignore_errors=True)
-        return over_sockets(servers(parts), run_dir)
+        return over_sockets(factories, run_dir) | threads
 
     def _background(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
         """Run it until the stop; begun anew when it fails (a full disk that has room again)."""

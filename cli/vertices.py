@@ -73,6 +73,13 @@ def servers(parts: Parts) -> dict[str, ServerFactory]:
     return found
 
 
+def blocking_vertices(registry: Registry) -> list[str]:
+    """The vertices whose handlers may block their thread, by their blocks' manifests."""
+    return [
+        runner_vertex(block_type) for block_type in registry.runner_types() if registry.manifest(block_type).blocking
+    ]
+
+
 def _cdc(parts: Parts) -> ServerFactory:
     # One source for the life of the process: what a server was given when it died, the next one is given again.
     source = CdcSource(parts.reader, parts.clock, parts.on_done)

@@ -12,6 +12,8 @@ from pipeline.core.limits import DISPATCH_LEASE_MAX_MS, DISPATCH_LEASE_MS
 TIMEOUT_S_MAX: Final = 3600
 """Of one attempt by default: what takes longer waits (WAITING) instead of working."""
 REPLICAS_MAX: Final = 50
+THREAD_NEEDS: Final = frozenset({"public_url"})
+"""What a block in a thread of its own may be handed: values, no ports of the other loop."""
 
 ErrorPattern = Annotated[str, Field(pattern="^(" + "|".join(["Task.ALL", *ErrorName]).replace(".", r"\.") + ")$")]
 
@@ -50,7 +52,8 @@ class Manifest(_Part):
     ``capabilities`` what the engine gives or allows (``human``: its task waits for people; ``mail``: it gets the mail
     server's secret). ``expressions`` names arguments that are CEL, by their path (``approvers.expression``), or that
     stand for the asset's owners where they are true: the first step of a task gets their value. ``ui`` maps an argument
-    to the widget that edits it.
+    to the widget that edits it. ``blocking`` says that ``run`` may compute or wait for long without ``await``: on one
+    machine it gets a thread of its own, so its ``needs`` are values only.
     """
 
     type: str = Field(pattern="^[A-Z][A-Z0-9]*$", max_length=32)
@@ -67,6 +70,7 @@ class Manifest(_Part):
     capabilities: tuple[Literal["human", "mail", "secrets"], ...] = ()
     needs: tuple[str, ...] = ()
     replicas: Replicas = Replicas()
+    blocking: bool = False
     expressions: dict[str, Literal["condition", "value", "owners"]] = Field(default_factory=dict)
     ui: dict[str, Literal["text", "textarea", "markdown", "people", "duration", "json"]] = Field(default_factory=dict)
 
@@ -98,4 +102,7 @@ def parse_manifest(text: str, where: str) -> Manifest:
         raise ManifestError(f"block.toml of {where}: {said}") from None
     if manifest.replicas.min > manifest.replicas.max:
         raise ManifestError(f"block.toml of {where}: replicas.min is more than replicas.max")
+    if manifest.blocking and set(manifest.needs) - THREAD_NEEDS:
+        ports = ", ".join(sorted(set(manifest.needs) - THREAD_NEEDS))
+        raise ManifestError(f"block.toml of {where}: blocking = true has no {ports}: a port belongs to another thread")
     return manifest

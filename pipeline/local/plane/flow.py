@@ -76,6 +76,7 @@ class Counters:
     discarded: int = 0
     duplicates: int = 0
     restarts: int = 0
+    blocks: int = 0
 
 
 def is_taken(edge: EdgePlan, tags: Iterable[str]) -> bool:

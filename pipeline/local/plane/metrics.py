@@ -17,6 +17,7 @@ _COUNTERS: Final = {
     "discarded": "Messages for a full edge that discards",
     "duplicates": "Offsets that a source gave again",
     "restarts": "Deaths of a vertex's server",
+    "blocks": "Times that a vertex held up its loop for more than a second",
 }
 _GAUGES: Final = {
     "is_up": "Whether the vertex's server listens",

@@ -19,7 +19,9 @@ from pipeline.local.plane.server import VertexServer
 from pipeline.local.plane.sink_vertex import SinkVertex
 from pipeline.local.plane.sockets import SocketHost
 from pipeline.local.plane.source_vertex import SourceVertex
+from pipeline.local.plane.threads import ThreadHost
 from pipeline.local.plane.vertex import Equipment, Runnable
+from pipeline.local.plane.watchdog import Watchdog
 
 _LOG = logging.getLogger(__name__)
 _VERTICES: Final[Mapping[Kind, Callable[[Equipment], Runnable]]] = {
@@ -42,7 +44,7 @@ class VertexStatus:
     """A vertex since the start: ``buffered`` and ``in_flight`` are as of now, the others only grow.
 
     ``dropped`` by the handler's own wish, ``unrouted`` since no edge took the tags, ``discarded`` at a full edge,
-    ``duplicates`` are offsets a source gave twice.
+    ``duplicates`` are offsets a source gave twice, ``blocks`` the times it held up its loop (see the watchdog).
     """
 
     name: str
@@ -58,6 +60,7 @@ class VertexStatus:
     discarded: int
     duplicates: int
     restarts: int
+    blocks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,11 @@ def direct(servers: Mapping[str, ServerFactory]) -> dict[str, HostMaker]:
     return {name: partial(DirectHost, factory) for name, factory in servers.items()}
 
 
+def in_threads(servers: Mapping[str, ServerFactory]) -> dict[str, HostMaker]:
+    """Hosts of map servers whose handlers may block: each in a thread with a loop of its own."""
+    return {name: partial(ThreadHost, factory) for name, factory in servers.items()}
+
+
 def over_sockets(servers: Mapping[str, ServerFactory], run_dir: Path) -> dict[str, HostMaker]:
     """Hosts of pynumaflow's servers in this process; ``run_dir``: an existing folder with a short path, for sockets."""
     return {name: partial(SocketHost, factory, directory=run_dir) for name, factory in servers.items()}
@@ -87,7 +95,7 @@ class LocalPlane:
 
     def __init__(self, manifest: str, hosts: Mapping[str, HostMaker], clock: Clock) -> None:
         """``hosts``: one a vertex, by its name, and one under :func:`fallback_of` for a sink with a fallback; see
-        :func:`direct` and :func:`over_sockets`, which may be mixed.
+        :func:`direct`, :func:`in_threads` and :func:`over_sockets`, which may be mixed.
 
         Raises:
             ManifestError: the plane can't do what the manifest says.
@@ -96,7 +104,8 @@ class LocalPlane:
         self._plan = read_plan(manifest)
         _check_servers(self._plan, hosts)
         self._tasks: list[asyncio.Task[None]] = []
-        self._wired = _wire(self._plan, hosts, clock)
+        self._watchdog = Watchdog(clock, self._blocked)
+        self._wired = _wire(self._plan, hosts, clock, self._watchdog)
 
     async def start(self) -> None:
         """Start every vertex; returns when all servers listen. Once only: a stopped plane stays stopped.
@@ -104,6 +113,7 @@ class LocalPlane:
         Raises:
             WrongServerError: a factory's server isn't what the manifest asks for; nothing runs any more then.
         """
+        self._watchdog.start()
         for wired in self._wired:
             name = f"vertex {wired.plan.name}"
             work = (wired.equipment.outlet.run(), *wired.vertex.work())
@@ -147,6 +157,12 @@ class LocalPlane:
             await wired.equipment.server.close()
             if wired.equipment.fallback:
                 await wired.equipment.fallback.close()
+        self._watchdog.stop()
+
+    def _blocked(self, vertex: str) -> None:
+        for wired in self._wired:
+            if wired.plan.name == vertex:
+                wired.equipment.counters.blocks += 1
 
     def status(self) -> dict[str, VertexStatus]:
         """Every vertex by name, in the manifest's order."""
@@ -163,25 +179,29 @@ def _check_servers(plan: Plan, hosts: Mapping[str, HostMaker]) -> None:
         raise MissingServerError(f"the manifest has no vertex for {', '.join(extra)}")
 
 
-def _wire(plan: Plan, hosts: Mapping[str, HostMaker], clock: Clock) -> list[_Wired]:
+def _wire(plan: Plan, hosts: Mapping[str, HostMaker], clock: Clock, watchdog: Watchdog) -> list[_Wired]:
     buffers: dict[str, asyncio.Queue[Datum]] = {
         vertex.name: asyncio.Queue(vertex.buffer_messages_max) for vertex in plan.vertices
     }
-    return [_wire_vertex(plan, vertex, buffers, hosts, clock) for vertex in plan.vertices]
+    return [_wire_vertex(plan, vertex, buffers, hosts, clock, watchdog) for vertex in plan.vertices]
 
 
-def _wire_vertex(
+def _wire_vertex(  # noqa: PLR0917  (what a vertex is wired from)
     plan: Plan,
     vertex: VertexPlan,
     buffers: Mapping[str, asyncio.Queue[Datum]],
     hosts: Mapping[str, HostMaker],
     clock: Clock,
+    watchdog: Watchdog,
 ) -> _Wired:
     counters = Counters()
     edges = [Edge(edge, buffers[edge.to_vertex]) for edge in plan.edges if edge.from_vertex == vertex.name]
 
     def server(name: str, kind: Kind, make: HostMaker) -> VertexServer:
-        return VertexServer(name, kind, make(name), clock, counters)
+        host = make(name)
+        if isinstance(host, ThreadHost):
+            host.watched_by(watchdog)
+        return VertexServer(name, kind, host, clock, counters)
 
     equipment = Equipment(
         plan=vertex,
@@ -213,4 +233,5 @@ def _status(wired: _Wired) -> VertexStatus:
         discarded=counters.discarded,
         duplicates=counters.duplicates,
         restarts=counters.restarts,
+        blocks=counters.blocks,
     )

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import tempfile
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
@@ -29,7 +29,7 @@ from pynumaflow.sourcer import Message as SourceMessage
 
 from pipeline.core.clock import Clock
 from pipeline.local.plane.direct import ServerFactory
-from pipeline.local.plane.plane import HostMaker, LocalPlane, direct, over_sockets
+from pipeline.local.plane.plane import HostMaker, LocalPlane, direct, in_threads, over_sockets
 from pipeline.process.clock import SystemClock
 
 DEADLINE_S = 20.0
@@ -187,11 +187,16 @@ class Transport(Enum):
 
 @contextlib.asynccontextmanager
 async def running(
-    transport: Transport, text: str, servers: Mapping[str, ServerFactory], clock: Clock | None = None
+    transport: Transport,
+    text: str,
+    servers: Mapping[str, ServerFactory],
+    clock: Clock | None = None,
+    blocking: Collection[str] = (),
 ) -> AsyncIterator[LocalPlane]:
-    """A plane that is stopped in the end, and that left no socket behind."""
+    """A plane that is stopped in the end, and that left no socket behind; ``blocking`` vertices have threads."""
     with tempfile.TemporaryDirectory(prefix="p") as folder:
-        plane = LocalPlane(text, transport.hosts(servers, Path(folder)), clock or SystemClock())
+        hosts = transport.hosts(servers, Path(folder)) | in_threads({name: servers[name] for name in blocking})
+        plane = LocalPlane(text, hosts, clock or SystemClock())
         await plane.start()
         try:
             yield plane

@@ -48,6 +48,7 @@ def test_retriers_are_written_out_in_the_words_of_the_language() -> None:
         (GOOD.replace("= 5", "= 5000"), "timeout_seconds should be less than or equal to 3600"),
         (GOOD + '[[retry]]\nerrorEquals = ["Http.418"]\n', "retry.0.errorEquals.0 should match"),
         (GOOD + "[replicas]\nmin = 3\nmax = 2\n", "replicas.min is more than replicas.max"),
+        (GOOD + 'blocking = true\nneeds = ["public_url", "mailer"]\n', "blocking = true has no mailer: a port belongs"),
         (GOOD + "lease_seconds = 1\n", "lease_seconds should be greater"),
     ],
 )
