@@ -356,12 +356,15 @@ def test_a_dead_runner_with_a_discarding_edge_stalls_no_sibling(transport: Trans
 
 def test_a_map_works_on_as_many_messages_as_the_manifest_says(transport: Transport) -> None:
     async def story() -> None:
-        at_once, most = 0, 0
+        at_once, most, are_seven = 0, 0, asyncio.Event()
 
         async def answer(payload: bytes) -> list[Message]:
             nonlocal at_once, most
             at_once += 1
             most = max(most, at_once)
+            if at_once == 7:
+                are_seven.set()
+            await are_seven.wait()
             await asyncio.sleep(0.002)
             at_once -= 1
             return [Message(payload)]
