@@ -77,7 +77,7 @@ class Machine:
         self._clock = clock
         self._stack = contextlib.AsyncExitStack()
         self._plane: LocalPlane | None = None
-        self._topic: Topic = KafkaTopic(settings.kafka) if settings.kafka else EmbeddedTopic(clock)
+        self._topic: Topic = KafkaTopic(settings.kafka, clock) if settings.kafka else EmbeddedTopic(clock)
         self._database: Database | None = None
         self._outbox: Outbox | None = None
         self._reader: AssignedReader | None = None

@@ -59,6 +59,7 @@ class EmbeddedTopic:
 
     def __init__(self, clock: Clock) -> None:
         """Nothing is started."""
+        self._clock = clock
         self._broker = LocalBroker(clock)
 
     @property
@@ -83,7 +84,7 @@ class EmbeddedTopic:
 
     def follower(self) -> TopicFollower:
         """See :class:`Topic`."""
-        return TopicFollower(self._broker.bootstrap, name="api", gate=self._broker.rotation)
+        return TopicFollower(self._broker.bootstrap, self._clock, name="api", gate=self._broker.rotation)
 
     def acked(self, positions: list[Position]) -> None:
         """See :class:`Topic`."""
@@ -101,9 +102,10 @@ class EmbeddedTopic:
 class KafkaTopic:
     """A Kafka that somebody else runs; what isn't handled is in the outbox all the same, so it is read from its end."""
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, bootstrap: str, clock: Clock) -> None:
         """``bootstrap``: ``host:port``, more with commas."""
         self._bootstrap = bootstrap
+        self._clock = clock
         self._producer: KafkaEventProducer | None = None
         self._is_up = False
 
@@ -137,7 +139,7 @@ class KafkaTopic:
 
     def follower(self) -> TopicFollower:
         """See :class:`Topic`."""
-        return TopicFollower(self._bootstrap, name="api", topic=TOPIC)
+        return TopicFollower(self._bootstrap, self._clock, name="api", topic=TOPIC)
 
     def acked(self, positions: list[Position]) -> None:
         """See :class:`Topic`; a Kafka has its own retention."""

@@ -19,7 +19,9 @@ from pipeline.cdc.codec import Notification
 from pipeline.cdc.codec import read as read_notification
 from pipeline.cdc.consumer import CLOSE_S, POLL_S, QUERY_S, known_end, pull, received, settings
 from pipeline.cdc.offsets import DoneOffsets, Position
+from pipeline.cdc.parts import Assembler
 from pipeline.cdc.topics import next_topic_of, number_of
+from pipeline.core.clock import Clock
 from pipeline.messages.canonical import MalformedError
 
 RETRY_S: Final = 0.1
@@ -259,9 +261,12 @@ class TopicFollower:
     Events of a time without broker are missing, or come twice; whoever shows a state reads it afresh then.
     """
 
-    def __init__(self, bootstrap: str, *, name: str, topic: str | None = None, gate: Gate | None = None) -> None:
-        """As :class:`AssignedReader`."""
+    def __init__(
+        self, bootstrap: str, clock: Clock, *, name: str, topic: str | None = None, gate: Gate | None = None
+    ) -> None:
+        """As :class:`AssignedReader`; ``clock`` says how long a part of a message has waited for the others."""
         self._reader = AssignedReader(bootstrap, name=name, start="end", topic=topic, gate=gate)
+        self._parts = Assembler(clock)
 
     async def start(self) -> None:
         """Begin to follow; returns at once. :meth:`started` says when nothing is missed any more."""
@@ -280,12 +285,20 @@ class TopicFollower:
         """Every notification of our types, for ever; garbage is the pipeline's business and is passed over here."""
         while True:
             for message in await self._reader.read(FOLLOW_BATCH, FOLLOW_WAIT_S):
-                try:
-                    told = read_notification(message.payload)
-                except MalformedError:
-                    continue
+                told = self._told(message)
                 if told is not None:
                     yield told
+            self._parts.given_up(())
+
+    def _told(self, message: Received) -> Notification | None:
+        whole = self._parts.put_together(message)
+        if whole is None:
+            return None
+        self._parts.members(whole.position)
+        try:
+            return read_notification(whole.payload)
+        except MalformedError:
+            return None
 
     async def close(self) -> None:
         """Stop; may be called twice."""

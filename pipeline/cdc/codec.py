@@ -1,15 +1,20 @@
 """Atlas' notifications (topic ``ATLAS_ENTITIES``): bytes in, what the engine needs to know out.
 
+What came in several parts has been put together before (:mod:`pipeline.cdc.parts`).
+
 The format was captured from a real Apache Atlas 2.1; recorded messages are in ``tests/golden/notifications``. Most of
 what is on a company's topic is about other types: it is dropped without being parsed.
 """
 
+import base64
 import re
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from pipeline.core.ids import run_guid_of
+from pipeline.core.limits import NOTIFICATION_BYTES_MAX
 from pipeline.messages.canonical import MalformedError, decode
 from pipeline.messages.envelopes import Event, Operation
 from pipeline.store import types
@@ -50,21 +55,49 @@ def read(data: bytes) -> Notification | None:
     """What a message says; None for a foreign type, a classification, or an operation that tells us nothing.
 
     Raises:
-        MalformedError: not a notification of Atlas, or one in a form that isn't read yet (compressed, split).
+        MalformedError: not a notification of Atlas, a part of one, or one that is too large.
     """
-    if not _OWN.search(data) and _PLAIN.search(data) and _ENTITY.search(data) and _TYPE_NAME in data:
+    if _is_foreign(data):
         return None
     envelope = _object(decode(data), "the message")
     if "message" not in envelope:
         raise MalformedError("not a notification: there is no message in it")
     if envelope.get("msgSplitCount", 1) != 1:
-        raise MalformedError("a notification in several parts can't be read yet")
+        raise MalformedError("a part of a notification whose other parts didn't come")
     if envelope.get("msgCompressionKind", "NONE") != "NONE":
-        raise MalformedError("a compressed notification can't be read yet")
-    message = _object(envelope["message"], "its message")
+        data = _unpacked(envelope)
+        if _is_foreign(data):
+            return None
+        envelope = _object(decode(data), "what is packed in it")
+    elif isinstance(envelope["message"], str):
+        # Atlas can be told not to compress: then the parts are those of the whole text.
+        envelope = _object(decode(envelope["message"]), "what was in its parts")
+    message = _object(envelope.get("message"), "its message")
     if message.get("type") != "ENTITY_NOTIFICATION_V2":
         raise MalformedError("not a notification of an entity, version 2")
     return _notification(message)
+
+
+def _is_foreign(data: bytes) -> bool:
+    is_entity = _PLAIN.search(data) and _ENTITY.search(data) and _TYPE_NAME in data
+    return bool(is_entity) and not _OWN.search(data)
+
+
+def _unpacked(envelope: Mapping[str, Any]) -> bytes:
+    """The whole envelope that is in a compressed one."""
+    kind, text = envelope["msgCompressionKind"], envelope["message"]
+    if kind != "GZIP" or not isinstance(text, str):
+        raise MalformedError("a notification compressed in a way that isn't known")
+    unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        data = unpacker.decompress(base64.b64decode(text, validate=True), NOTIFICATION_BYTES_MAX)
+    except (ValueError, zlib.error) as error:
+        raise MalformedError("a compressed notification that can't be unpacked") from error
+    if unpacker.unconsumed_tail:
+        raise MalformedError(f"a compressed notification of more than {NOTIFICATION_BYTES_MAX} bytes")
+    if not unpacker.eof:
+        raise MalformedError("a compressed notification whose end is missing")
+    return data
 
 
 def to_event(told: Notification) -> Event | None:

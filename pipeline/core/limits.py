@@ -82,6 +82,14 @@ DELEGATIONS_MAX: Final = 50
 REMINDERS_MAX: Final = 10
 DEAD_LETTER_PAYLOAD_BYTES_MAX: Final = 256 * 1024
 
+NOTIFICATION_BYTES_MAX: Final = 32 * 1024 * 1024
+"""Of a notification of Atlas when it is unpacked; one that is larger isn't read."""
+PARTS_OF_A_MESSAGE_MAX: Final = 64
+PARTS_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Of all the parts that wait for the others of their message, in one reader."""
+PARTS_WAIT_S: Final = 120.0
+"""How long a part waits for the others; Atlas sends them one right after the other."""
+
 SLOTS: Final = 256
 """Parts of the run space; never changes, whatever the number of sinks."""
 

@@ -21,6 +21,7 @@ from pipeline.cdc.buffer import Received
 from pipeline.cdc.codec import read, to_event
 from pipeline.cdc.consumer import EventReader
 from pipeline.cdc.offsets import Position
+from pipeline.cdc.parts import Assembler
 from pipeline.core.clock import Clock
 from pipeline.core.limits import RESULT_BYTES_MAX
 from pipeline.messages.canonical import MalformedError
@@ -52,6 +53,7 @@ class CdcSource(Sourcer):  # type: ignore[misc]  # pynumaflow carries no types
         self._reader = reader
         self._clock = clock
         self._on_done = on_done
+        self._parts = Assembler(clock)
         self._given: dict[bytes, Message] = {}
         self._again: list[bytes] = []
 
@@ -65,7 +67,7 @@ class CdcSource(Sourcer):  # type: ignore[misc]  # pynumaflow carries no types
             return
         dropped: list[Position] = []
         fresh: list[Message] = []
-        for received in await self._reader.read(datum.num_records, datum.timeout_in_ms / 1000):
+        for received in await self._read(datum.num_records, datum.timeout_in_ms / 1000):
             payload = self._payload(received)
             if payload is None:
                 dropped.append(received.position)
@@ -99,6 +101,11 @@ class CdcSource(Sourcer):  # type: ignore[misc]  # pynumaflow carries no types
     async def active_partitions_handler(self) -> PartitionsResponse:
         """The partitions that this replica reads."""
         return PartitionsResponse(partitions=self._reader.partitions())
+
+    async def _read(self, limit: int, timeout_s: float) -> list[Received]:
+        """Whole messages; parts whose others never came are among them, and are garbage."""
+        whole = [self._parts.put_together(received) for received in await self._reader.read(limit, timeout_s)]
+        return [*self._parts.given_up(self._reader.partitions()), *(message for message in whole if message)]
 
     def _payload(self, received: Received) -> bytes | None:
         reason = "the source failed on this message"
@@ -134,6 +141,7 @@ class CdcSource(Sourcer):  # type: ignore[misc]  # pynumaflow carries no types
         """Whoever keeps the messages is told first: what it doesn't know yet comes again, which does no harm."""
         if not positions:
             return
+        positions = [member for position in positions for member in self._parts.members(position)]
         try:
             await self._on_done(positions)
         except Exception as error:  # noqa: BLE001  (an ack that gets lost costs a repeat, a raise costs the server)

@@ -124,7 +124,7 @@ class Writes:
             )
             index.delete(connection, row.type, row.id)
             self._note(row.id, row.version + 1, "ENTITY_DELETE", f"Deleted: {row.qualified_name}")
-            self._told.append(notifications.deleted(row.type, row.guid, attributes, self.at))
+            self._told.extend(notifications.deleted(row.type, row.guid, attributes, self.at))
             shown = {name: attributes[name] for name in ("qualifiedName", "name") if name in attributes}
             # The status is the one it had, as Atlas' own answer says.
             self.mutation.deleted.append(records.header(row.type, row.guid, "ACTIVE", shown, row.classifications))
@@ -160,7 +160,7 @@ class Writes:
         index.insert(connection, kind, row_id, self.at, attributes)
         self._note(row_id, 0, "ENTITY_CREATE", f"Created: {_summary(kind.name, guid, attributes)}")
         told = {name: value for name, value in attributes.items() if kind.attributes[name].is_told}
-        self._told.append(notifications.created(kind.name, guid, told, classifications, self.at))
+        self._told.extend(notifications.created(kind.name, guid, told, classifications, self.at))
         self.mutation.created[guid] = records.header(kind.name, guid, "ACTIVE", _shown(attributes), None)
         return guid
 
@@ -181,7 +181,7 @@ class Writes:
         self._note(row.id, version, "ENTITY_UPDATE", f"Updated: {_summary(kind.name, row.guid, changed)}")
         # As Atlas: all that the request carried, once anything has changed.
         told = {name: value for name, value in given.attributes.items() if kind.attributes[name].is_told}
-        self._told.append(notifications.updated(kind.name, row.guid, told, self.at))
+        self._told.extend(notifications.updated(kind.name, row.guid, told, self.at))
         if row.guid not in self.mutation.created:
             shown = records.header(kind.name, row.guid, "ACTIVE", _shown(after), row.classifications)
             self.mutation.updated[row.guid] = shown

@@ -18,9 +18,12 @@ from pipeline.cdc.consumer import EventReader
 from pipeline.cdc.offsets import Position
 from pipeline.cdc.producer import BrokerUnavailableError
 from pipeline.cdc.topics import number_of
+from pipeline.local.atlas import notifications
 from pipeline.local.broker import BrokerFailedError, LocalBroker, _program
 from pipeline.local.broker_topics import TopicRotation
 from pipeline.process.clock import SystemClock
+from pipeline.store import types
+from tests.unit.local_atlas.test_notifications import random_text
 
 RECORDED = Path(__file__).parents[2] / "golden" / "notifications"
 DEADLINE_S = 20.0
@@ -290,10 +293,29 @@ def test_a_reader_survives_what_nobody_thought_of() -> None:
     with_broker(scenario)
 
 
+def test_a_long_notification_comes_over_the_broker_in_its_parts() -> None:
+    async def scenario(broker: LocalBroker) -> None:
+        note = random_text(1_500_000)
+        parts = notifications.updated(types.RUN, "g", {"qualifiedName": "r", "note": note}, 7)
+        follower = TopicFollower(broker.bootstrap, SystemClock(), name="api", gate=broker.rotation)
+        await follower.start()
+        try:
+            await follower.started()
+            for part in (parts[0], b"garbage", *parts[1:]):
+                await broker.send(part)
+            async with asyncio.timeout(DEADLINE_S):
+                told = await anext(aiter(follower.notifications()))
+            assert told.attributes["note"] == note
+        finally:
+            await follower.close()
+
+    with_broker(scenario)
+
+
 def test_a_follower_sees_only_what_happens_from_now_on() -> None:
     async def scenario(broker: LocalBroker) -> None:
         await broker.send((RECORDED / "pyatlan-entity_create-1.json").read_bytes())
-        follower = TopicFollower(broker.bootstrap, name="api", gate=broker.rotation)
+        follower = TopicFollower(broker.bootstrap, SystemClock(), name="api", gate=broker.rotation)
         await follower.start()
         try:
             await follower.started()

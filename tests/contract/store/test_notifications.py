@@ -16,13 +16,18 @@ import httpx
 import pytest
 
 from pipeline.cdc.assigned import AssignedReader
+from pipeline.cdc.buffer import Received
 from pipeline.cdc.codec import Notification, read
+from pipeline.cdc.offsets import Position
+from pipeline.cdc.parts import Assembler
 from pipeline.messages.envelopes import EntityWrite
+from pipeline.process.clock import SystemClock
 from pipeline.store import types
 from pipeline.store.atlas import AtlasEntityStore
 from pipeline.store.atlas_http import AtlasAccess
 from pipeline.store.typedefs import register
 from tests.contract.store.conftest import REAL, TOKEN, embedded_atlas
+from tests.unit.local_atlas.test_notifications import random_text
 
 KAFKA = os.environ.get("BLOCKLINE_TEST_KAFKA", "")
 TOPIC = "ATLAS_ENTITIES"
@@ -52,10 +57,12 @@ class Teller:
         names = {guid: name for name, guid in guids.items()}
         (end,) = (await self.write((types.WORKFLOW, f"end {secrets.token_hex(4)}", {}))).values()
         found: list[Told] = []
+        parts = Assembler(SystemClock())
         async with asyncio.timeout(20):
             while True:
-                for payload in await self.next_messages():
-                    told = read(payload)
+                for number, payload in enumerate(await self.next_messages()):
+                    whole = parts.put_together(Received(Position("", 0, number), payload, 0))
+                    told = None if whole is None else read(whole.payload)
                     if told is not None and told.guid == end:
                         return found
                     if told is not None and told.guid in names:
@@ -202,5 +209,15 @@ def test_a_deletion_tells_what_it_was_called(tell: Tell) -> None:
         guids = await teller.write((types.ITEM, "item", ITEM))
         await teller.store.delete(list(guids.values()))
         assert (await teller.told(guids))[1:] == [("item", "DELETE", {"name": "item", "description": "title"})]
+
+    tell(story)
+
+
+def test_long_ones_come_compressed_or_in_parts_and_are_read_all_the_same(tell: Tell) -> None:
+    async def story(teller: Teller) -> None:
+        texts = {"compressed": "abcdefghij " * 150_000, "in parts": random_text(1_500_000), "small": "c"}
+        guids = await teller.write(*((types.RUN, name, {types.RUN_CONFIG: text}) for name, text in texts.items()))
+        told = {name: attributes[types.RUN_CONFIG] for name, _, attributes in await teller.told(guids)}
+        assert told == texts
 
     tell(story)

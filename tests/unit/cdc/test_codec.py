@@ -1,11 +1,14 @@
 """Recorded messages of a real Apache Atlas 2.1, and ones made from them."""
 
+import base64
+import gzip
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.cdc.codec import Notification, read, to_event
+from pipeline.core.limits import NOTIFICATION_BYTES_MAX
 from pipeline.messages.canonical import MalformedError, decode, encode
 from pipeline.messages.envelopes import Event, Operation, parse_event
 from pipeline.store import types
@@ -27,6 +30,12 @@ def made(type_name: str, operation: str, attributes: dict[str, Any], guid: str =
     envelope["message"]["entity"].update(typeName=type_name, guid=guid, attributes=attributes)
     envelope["message"]["operationType"] = operation
     return encode(envelope)
+
+
+def packed(inside: bytes, kind: str = "GZIP", cut: int = 0) -> bytes:
+    """A compressed message; of its base64 text ``cut`` characters are missing at the end."""
+    text = base64.b64encode(gzip.compress(inside)).decode()
+    return encode({"msgCompressionKind": kind, "msgSplitCount": 1, "message": text[: len(text) - cut]})
 
 
 def event_of(data: bytes) -> Event | None:
@@ -81,6 +90,13 @@ def test_a_partial_update_without_anything_still_names_its_run() -> None:
     assert event is not None
     assert (event.operation, event.qualified_name, event.document) == (Operation.UPDATE, None, None)
     assert event.run_guid == "e72c106d-f7ad-4da6-a91c-3656c11aaa3d"
+
+
+def test_a_compressed_one_says_what_is_in_it() -> None:
+    assert read(recorded("008-large-compressible-2MB")) is None
+    told = read(packed(made(types.RUN, "ENTITY_UPDATE", {"qualifiedName": "r", "note": "x" * 2_000_000})))
+    assert told is not None
+    assert (told.operation, told.qualified_name, len(told.attributes["note"])) == (Operation.UPDATE, "r", 2_000_000)
 
 
 @pytest.mark.parametrize("name", ["005-classification-add", "006-classification-update", "007-classification-delete"])
@@ -139,8 +155,16 @@ def test_our_name_inside_of_a_foreign_entity_is_foreign() -> None:
         (b"{}", "no message"),
         (b'{"message": 7}', "isn't an object"),
         (b'{"message": {"type": "ENTITY_NOTIFICATION_V1"}}', "version 2"),
-        (recorded("008-large-compressible-2MB"), "compressed"),
-        (recorded("011-large-random-2MB"), "several parts"),
+        (recorded("011-large-random-2MB"), "other parts didn't come"),
+        (packed(b"{}", kind="LZ4"), "compressed in a way"),
+        (packed(b"no message"), "not JSON"),
+        (packed(b"[]"), "isn't an object"),
+        (packed(b"{}", cut=5), "can't be unpacked"),
+        (packed(b"{}" * 500, cut=8), "end is missing"),
+        (packed(b" " * (NOTIFICATION_BYTES_MAX + 1)), "more than"),
+        ('{"msgCompressionKind": "GZIP", "message": "ä"}'.encode(), "can't be unpacked"),
+        (b'{"msgCompressionKind": "GZIP", "message": {}}', "compressed in a way"),
+        (b'{"message": "half a te"}', "not JSON"),
         (made(types.RUN, "ENTITY_CREATE", {"qualifiedName": 3}), "qualified name"),
         (made(types.RUN, "ENTITY_CREATE", {}, guid=""), "guid"),
     ],

@@ -11,9 +11,12 @@ from pynumaflow.sourcer import AckRequest, Message, NackRequest, Offset, ReadReq
 
 from pipeline.cdc.buffer import Received
 from pipeline.cdc.offsets import Position
+from pipeline.local.atlas import notifications
 from pipeline.messages.envelopes import Operation, parse_dead_letter, parse_event
 from pipeline.process.clock import SystemClock
+from pipeline.store import types
 from sources.cdc.handler import CdcSource
+from tests.unit.local_atlas.test_notifications import random_text as incompressible
 
 RECORDED = Path(__file__).parents[2] / "golden" / "notifications"
 RUN = (RECORDED / "pyatlan-entity_create-1.json").read_bytes()
@@ -155,5 +158,21 @@ def test_acks_that_cannot_be_recorded_stop_nothing() -> None:
         await source.ack_handler(AckRequest([message.offset]))
         assert reader.finished == [0]
         assert (await source.pending_handler()).count == 0
+
+    asyncio.run(scenario())
+
+
+def test_parts_go_on_as_one_event_and_are_done_together() -> None:
+    async def scenario() -> None:
+        parts = notifications.updated(types.RUN, "g", {"qualifiedName": "r", "note": incompressible(1_500_000)}, 7)
+        reader = ListReader(parts[0], RUN, *parts[1:])
+        source = CdcSource(reader, SystemClock())
+        run, whole = await give(source)
+        assert (run.offset.offset, whole.offset.offset) == (b"T:0:1", b"T:0:2")
+        assert parse_event(whole.payload).qualified_name == "r"
+        await source.ack_handler(AckRequest([run.offset]))
+        assert reader.finished == [1]
+        await source.ack_handler(AckRequest([whole.offset]))
+        assert reader.finished == [1, 0, 2]
 
     asyncio.run(scenario())

@@ -1,5 +1,8 @@
 """The bytes a real Atlas 2.1 sent, made again from what they say."""
 
+import base64
+import gzip
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +10,6 @@ import orjson
 import pytest
 
 from pipeline.local.atlas import notifications
-from pipeline.local.atlas.errors import AtlasError
 
 RECORDED = Path(__file__).parents[2] / "golden" / "notifications"
 
@@ -19,6 +21,12 @@ def recorded(name: str) -> Any:
     return envelope
 
 
+def random_text(chars: int) -> str:
+    """Text that hardly gets smaller by compression, the same each time."""
+    blocks = (hashlib.sha512(str(number).encode()).digest() for number in range(chars // 85 + 1))
+    return b"".join(base64.b85encode(block) for block in blocks).decode()[:chars]
+
+
 def parts(name: str) -> tuple[str, str, dict[str, Any], int]:
     message = recorded(name)["message"]
     entity = message["entity"]
@@ -28,7 +36,7 @@ def parts(name: str) -> tuple[str, str, dict[str, Any], int]:
 @pytest.mark.parametrize("name", ["001-create", "pyatlan-entity_create-1", "pyatlan-entity_create-2"])
 def test_created(name: str) -> None:
     type_name, guid, attributes, at = parts(name)
-    made = notifications.created(type_name, guid, {**attributes, "unset": None}, [], at)
+    (made,) = notifications.created(type_name, guid, {**attributes, "unset": None}, [], at)
     assert orjson.loads(made) == recorded(name)
 
 
@@ -42,27 +50,43 @@ def test_created(name: str) -> None:
     ],
 )
 def test_updated(name: str) -> None:
-    made = notifications.updated(*parts(name))
+    (made,) = notifications.updated(*parts(name))
     assert orjson.loads(made) == recorded(name)
 
 
 @pytest.mark.parametrize("name", ["013-delete", "pyatlan-entity_delete-1", "pyatlan-entity_delete-2"])
 def test_deleted(name: str) -> None:
     type_name, guid, attributes, at = parts(name)
-    made = notifications.deleted(type_name, guid, {**attributes, "note": "not told"}, at)
+    (made,) = notifications.deleted(type_name, guid, {**attributes, "note": "not told"}, at)
     assert orjson.loads(made) == recorded(name)
 
 
 def test_the_envelope_is_atlas_own_byte_by_byte() -> None:
     raw = (RECORDED / "003-partial-update-unnotified-attr.json").read_bytes()
-    ours = notifications.updated(*parts("003-partial-update-unnotified-attr"))
+    (ours,) = notifications.updated(*parts("003-partial-update-unnotified-attr"))
     head = raw[: raw.index(b'"msgCreationTime"')]
     assert ours.startswith(head)
     assert ours[ours.index(b'"message"') :] == raw[raw.index(b'"message"') :]
 
 
-def test_one_that_is_too_long_is_refused() -> None:
-    assert notifications.updated("T", "g", {"note": "x" * 999_000}, 1)
-    with pytest.raises(AtlasError, match="1000000 are possible") as refused:
-        notifications.updated("T", "g", {"note": "x" * 1_000_000}, 1)
-    assert refused.value.status == 400
+def test_a_long_one_is_compressed_as_atlas_does() -> None:
+    (made,) = notifications.updated("T", "g", {"note": "x" * 1_000_000}, 1)
+    theirs = orjson.loads((RECORDED / "008-large-compressible-2MB.json").read_bytes())
+    ours = orjson.loads(made)
+    assert list(ours) == list(theirs)
+    assert {**ours, "msgId": 0, "message": 0} == {**theirs, "msgId": 0, "message": 0}
+    inside = orjson.loads(gzip.decompress(base64.b64decode(ours["message"])))
+    assert inside["message"]["entity"]["attributes"] == {"note": "x" * 1_000_000}
+
+
+def test_one_that_is_still_too_long_is_cut_as_atlas_does() -> None:
+    note = random_text(2_000_000)
+    made = [orjson.loads(part) for part in notifications.updated("T", "g", {"note": note}, 1)]
+    theirs = orjson.loads((RECORDED / "011-large-random-2MB.json").read_bytes())
+    assert [(part["msgSplitIdx"], part["msgSplitCount"]) for part in made] == [(0, 3), (1, 3), (2, 3)]
+    assert len({part["msgId"] for part in made}) == 1
+    assert list(made[2]) == list(theirs)
+    assert [len(part["message"]) for part in made[:2]] == [999_488, 999_488]  # as in theirs, which are 2 MB in sum
+    packed = "".join(part["message"] for part in made)
+    inside = orjson.loads(gzip.decompress(base64.b64decode(packed)))
+    assert inside["message"]["entity"]["attributes"] == {"note": note}
