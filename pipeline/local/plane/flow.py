@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import count
 from typing import Final
@@ -63,6 +63,10 @@ class Datum:
         """What came of it: another message of the same lineage."""
         return Datum(value, keys, self.event_time, self.headers, metadata, self.lineage)
 
+    def let_go(self) -> "Datum":
+        """The same message for which no source waits: it may get lost."""
+        return replace(self, lineage=Lineage(lambda: None))
+
 
 @dataclass(slots=True)
 class Counters:
@@ -74,6 +78,7 @@ class Counters:
     dropped: int = 0
     unrouted: int = 0
     discarded: int = 0
+    let_go: int = 0
     duplicates: int = 0
     restarts: int = 0
     blocks: int = 0
@@ -99,10 +104,16 @@ def is_taken(edge: EdgePlan, tags: Iterable[str]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """Where a message can go: the buffer of the next vertex, and what happens when that is full."""
+    """Where a message can go: the buffer of the next vertex, and what happens when that is full.
+
+    ``held_max``: of an edge that discards, so many messages in the buffer keep their source waiting for its ack. The
+    others are let go: they may get lost as those that are discarded may, and are healed alike. Else one vertex that
+    hangs would in time hold all that a source may have on its way, and everybody would stand still.
+    """
 
     plan: EdgePlan
     buffer: asyncio.Queue[Datum]
+    held_max: int
 
 
 class Outlet:
@@ -156,6 +167,10 @@ class Outlet:
 
     def _put(self, edge: Edge, datum: Datum) -> None:
         if not edge.buffer.full():
+            if edge.plan.is_discarding and edge.buffer.qsize() >= edge.held_max:
+                self._counters.let_go += 1
+                edge.buffer.put_nowait(datum.let_go())
+                return
             datum.lineage.hold()
             edge.buffer.put_nowait(datum)
         elif edge.plan.is_discarding:

@@ -15,6 +15,7 @@ _COUNTERS: Final = {
     "dropped": "Messages that a handler dropped on purpose",
     "unrouted": "Messages whose tags no edge takes",
     "discarded": "Messages for a full edge that discards",
+    "let_go": "Messages in the buffer of such an edge for which their source doesn't wait any more",
     "duplicates": "Offsets that a source gave again",
     "restarts": "Deaths of a vertex's server",
     "blocks": "Times that a vertex held up its loop for more than a second",

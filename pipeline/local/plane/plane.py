@@ -44,7 +44,8 @@ class VertexStatus:
     """A vertex since the start: ``buffered`` and ``in_flight`` are as of now, the others only grow.
 
     ``dropped`` by the handler's own wish, ``unrouted`` since no edge took the tags, ``discarded`` at a full edge,
-    ``duplicates`` are offsets a source gave twice, ``blocks`` the times it held up its loop (see the watchdog).
+    ``let_go`` beyond an edge's share (see :class:`~pipeline.local.plane.flow.Edge`), ``duplicates`` are offsets a
+    source gave twice, ``blocks`` the times it held up its loop (see the watchdog).
     """
 
     name: str
@@ -58,6 +59,7 @@ class VertexStatus:
     dropped: int
     unrouted: int
     discarded: int
+    let_go: int
     duplicates: int
     restarts: int
     blocks: int
@@ -186,6 +188,12 @@ def _wire(plan: Plan, hosts: Mapping[str, HostMaker], clock: Clock, watchdog: Wa
     return [_wire_vertex(plan, vertex, buffers, hosts, clock, watchdog) for vertex in plan.vertices]
 
 
+def _held_max(plan: Plan) -> int:
+    """A discarding edge's share: all of them together hold half of what a source may have on its way at the most."""
+    rooms = [vertex.concurrency for vertex in plan.vertices if vertex.kind is Kind.SOURCE]
+    return min(rooms) // (2 * max(1, sum(edge.is_discarding for edge in plan.edges)))
+
+
 def _wire_vertex(  # noqa: PLR0917  (what a vertex is wired from)
     plan: Plan,
     vertex: VertexPlan,
@@ -195,7 +203,8 @@ def _wire_vertex(  # noqa: PLR0917  (what a vertex is wired from)
     watchdog: Watchdog,
 ) -> _Wired:
     counters = Counters()
-    edges = [Edge(edge, buffers[edge.to_vertex]) for edge in plan.edges if edge.from_vertex == vertex.name]
+    held_max = _held_max(plan)
+    edges = [Edge(edge, buffers[edge.to_vertex], held_max) for edge in plan.edges if edge.from_vertex == vertex.name]
 
     def server(name: str, kind: Kind, make: HostMaker) -> VertexServer:
         host = make(name)
@@ -231,6 +240,7 @@ def _status(wired: _Wired) -> VertexStatus:
         dropped=counters.dropped,
         unrouted=counters.unrouted,
         discarded=counters.discarded,
+        let_go=counters.let_go,
         duplicates=counters.duplicates,
         restarts=counters.restarts,
         blocks=counters.blocks,

@@ -100,6 +100,39 @@ def test_the_others_go_on_beside_one_that(transport: Transport, bad: Answer) -> 
     asyncio.run(story())
 
 
+def test_one_that_hangs_does_not_fill_what_a_source_may_have_on_its_way(transport: Transport) -> None:
+    """Its buffer holds more than the source may read ahead: without the share of an edge all would stand still."""
+    text = manifest(
+        [
+            vertex("in", "source", limits={"concurrency": 40, "readBatchSize": 10}),
+            vertex("route", "map"),
+            vertex("bad", "map", limits={"concurrency": 4}),
+            vertex("good", "map"),
+            vertex("out", "sink"),
+        ],
+        [
+            edge("in", "route"),
+            edge("route", "bad", "bad", on_full="discardLatest"),
+            edge("route", "good", "good"),
+            edge("bad", "out", "ok"),
+            edge("good", "out", "ok"),
+        ],
+    )
+
+    async def story() -> None:
+        out = Written()
+        log, servers = siblings(mapping(hangs), out)
+        async with running(transport, text, servers, HurriedClock()) as plane:
+            await until(lambda: len(good(out)) == MESSAGES // 2)
+            status = plane.status()
+            assert status["route"].discarded == 0
+            # Those in work and those that fill its share are still the source's; the others are its lease's business.
+            await until(lambda: plane.status()["route"].let_go > 0)
+            await until(lambda: len(set(log.acked)) == MESSAGES - 4 - 20)
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize("garbage", [None, 7, [b"bytes"], "text"], ids=repr)
 def test_the_others_go_on_beside_one_that_answers(transport: Transport, garbage: object) -> None:
     async def story() -> None:
@@ -206,7 +239,9 @@ def test_the_watchdog_names_the_vertex_that_blocks_the_loop(
         log, servers = siblings(mapping(blocks), out)
         async with running(Transport.DIRECT, SIBLINGS, servers) as plane:
             await until(lambda: log.is_done)
-            assert {name: status.blocks for name, status in plane.status().items() if status.blocks} == {"bad": 1}
+            await until(
+                lambda: {name: each.blocks for name, each in plane.status().items() if each.blocks} == {"bad": 1}
+            )
             await until(lambda: any("bad blocks no more" in record.getMessage() for record in caplog.records))
 
     asyncio.run(story())

@@ -16,7 +16,7 @@ from pipeline.local.plane.plane import VertexStatus
 def status(processed: int, in_flight: int, kind: Kind = Kind.SINK) -> dict[str, VertexStatus]:
     vertex = VertexStatus(
         name="v", kind=kind, is_up=True, buffered=0, in_flight=in_flight, processed=processed, retries=0, fallbacks=0,
-        dropped=0, unrouted=0, discarded=0, duplicates=0, restarts=0, blocks=0,
+        dropped=0, unrouted=0, discarded=0, let_go=0, duplicates=0, restarts=0, blocks=0,
     )  # fmt: skip
     return {"v": vertex}
 

@@ -62,7 +62,7 @@ def test_a_copy_goes_on_every_edge_that_takes_the_tags() -> None:
     first: asyncio.Queue[Datum] = asyncio.Queue()
     second: asyncio.Queue[Datum] = asyncio.Queue()
     counters = Counters()
-    outlet = Outlet([Edge(plan("or", "x", "y"), first), Edge(plan("or", "y"), second)], counters)
+    outlet = Outlet([Edge(plan("or", "x", "y"), first, 9), Edge(plan("or", "y"), second, 9)], counters)
     for tags in (("x",), ("y",), ("z",), (DROP,), (DROP, "x")):
         item, _ = datum()
         outlet.emit(item, tags)
@@ -75,7 +75,9 @@ def test_a_full_edge_discards_or_waits_as_it_says() -> None:
         lossy: asyncio.Queue[Datum] = asyncio.Queue(1)
         patient: asyncio.Queue[Datum] = asyncio.Queue(1)
         counters = Counters()
-        outlet = Outlet([Edge(plan("or", "l", is_discarding=True), lossy), Edge(plan("or", "p"), patient)], counters)
+        outlet = Outlet(
+            [Edge(plan("or", "l", is_discarding=True), lossy, 9), Edge(plan("or", "p"), patient, 9)], counters
+        )
         task = asyncio.create_task(outlet.run())
         items = [datum() for _ in range(4)]
         for item, _ in items[:2]:
