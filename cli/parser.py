@@ -5,7 +5,6 @@ from typing import Any, Final
 
 _ABSENT_OF: Final = {
     "run": ("retry-failed", "restart", "rerun"),
-    "task": ("delegate",),
     "block": ("new", "test"),
 }
 _ABSENT: Final = ("doctor", "replay", "what-if", "simulate")
@@ -160,6 +159,10 @@ def _task(group: Any) -> None:
     decide.add_argument("task", metavar="TASK")
     decide.add_argument("action", metavar="ACTION", help="APPROVED or REJECTED")
     decide.add_argument("--comment", help="why; a rejection needs it")
+    delegate = _client(group, "delegate", "cli.task:delegate", "hand a question on to somebody else")
+    delegate.add_argument("task", metavar="TASK")
+    delegate.add_argument("to", metavar="USER")
+    delegate.add_argument("--comment")
 
 
 def _user(group: Any) -> None:

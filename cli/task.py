@@ -24,12 +24,21 @@ def show_all(context: Context) -> int:
 
 def decide(context: Context) -> int:
     """Answer one."""
-    body = {"action": context.argument("action").upper(), "comment": context.argument("comment")}
-    answer = Client(context).ask("POST", f"/tasks/{segment(context.argument('task'))}/decide", body)
+    action = context.argument("action").upper()
+    return _say(context, "decide", {"action": action}, f"decided: {action}")
+
+
+def delegate(context: Context) -> int:
+    """Hand one on."""
+    to = context.argument("to")
+    return _say(context, "delegate", {"to": to}, f"delegated to {to}")
+
+
+def _say(context: Context, what: str, body: dict[str, str], said: str) -> int:
+    path = f"/tasks/{segment(context.argument('task'))}/{what}"
+    answer = Client(context).ask("POST", path, {**body, "comment": context.argument("comment")})
     if context.is_json:
         context.data(answer.body)
-    elif answer.status == _ACCEPTED:
-        context.say("accepted; the engine hasn't answered yet")
     else:
-        context.say(f"decided: {body['action']}")
+        context.say("accepted; the engine hasn't answered yet" if answer.status == _ACCEPTED else said)
     return 0
