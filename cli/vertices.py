@@ -21,6 +21,7 @@ from pipeline.messages.envelopes import parse_dead_letter
 from pipeline.messages.seal import Seal
 from pipeline.process.metrics import DEAD_LETTERS, SINK_INPUTS, SINK_STATE_CHANGES, SINK_WRITE_REQUESTS
 from pipeline.spec.expressions import Evaluator
+from pipeline.store.catalog import StoreCatalog
 from pipeline.store.file_lease import FileSlotLease
 from pipeline.store.port import EntityStore
 from pipeline.topology.build import atlas_vertex, runner_vertex
@@ -113,6 +114,7 @@ def _runner(parts: Parts, block_type: str) -> ServerFactory:
         "directory": parts.directory,
         "mailer": parts.mailer,
         "public_url": parts.public_url,
+        "catalog": StoreCatalog(parts.store),
     }
     runner = parts.registry.create(block_type, ports)
     shell = RunnerShell(runner, parts.registry.manifest(block_type), parts.clock, time_limit=AsyncioTimeLimit())

@@ -4,7 +4,7 @@ A block imports this module and ``pipeline.core`` only.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Final, Generic, TypeVar
 
@@ -113,11 +113,46 @@ class EntityIntent:
 
 
 @dataclass(frozen=True, slots=True)
+class TagIntent:
+    """A classification to put on an asset; ``propagate`` None leaves it as it is (a new one propagates)."""
+
+    type_name: str
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    propagate: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeIntent:
+    """A change of an asset that exists, made in the same transaction as the task's status (classifications just before
+    it), against what the store has at that moment.
+
+    The asset is named by ``guid``, or by ``type_name`` and ``qualified_name``. ``set`` gives attributes a value (None
+    unsets one); ``add`` and ``remove`` change lists as sets. ``custom`` are custom attributes (None removes one),
+    ``terms_add`` and ``terms_remove`` glossary terms by guid or qualified name. ``expect`` names values that must hold,
+    else the task fails ``Metadata.Conflict``; what can't be made fails it ``Metadata.Refused``.
+    """
+
+    guid: str | None = None
+    type_name: str | None = None
+    qualified_name: str | None = None
+    set: Mapping[str, Any] = field(default_factory=dict)
+    add: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    remove: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    custom: Mapping[str, str | None] = field(default_factory=dict)
+    terms_add: tuple[str, ...] = ()
+    terms_remove: tuple[str, ...] = ()
+    tags: tuple[TagIntent, ...] = ()
+    untag: tuple[str, ...] = ()
+    expect: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Succeeded(Generic[O]):
     """The attempt did it."""
 
     output: O
     entities: tuple[EntityIntent, ...] = ()
+    changes: tuple[ChangeIntent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +179,11 @@ class Waiting:
     entities: tuple[EntityIntent, ...] = ()
 
 
-def succeeded(output: O, *, entities: tuple[EntityIntent, ...] = ()) -> Succeeded[O]:
+def succeeded(
+    output: O, *, entities: tuple[EntityIntent, ...] = (), changes: tuple[ChangeIntent, ...] = ()
+) -> Succeeded[O]:
     """The attempt did it."""
-    return Succeeded(output, entities)
+    return Succeeded(output, entities, changes)
 
 
 def failed(name: ErrorName, message: str = "", *, retry_after_s: float | None = None) -> Failed:

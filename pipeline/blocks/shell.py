@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from pipeline.blocks.contract import Arguments, Attempt, EntityIntent, Failed, Runner, Succeeded, Waiting
+from pipeline.blocks.contract import Arguments, Attempt, ChangeIntent, EntityIntent, Failed, Runner, Succeeded, Waiting
 from pipeline.blocks.manifest import Manifest
 from pipeline.blocks.sentences import findings
 from pipeline.core.clock import Clock
@@ -24,6 +24,7 @@ from pipeline.core.limits import (
     STATE_BYTES_MAX,
 )
 from pipeline.messages.canonical import MalformedError, encode
+from pipeline.messages.changes import AssetChange, AssetRef, Tag
 from pipeline.messages.envelopes import Dispatch, EntityWrite, ErrorInfo, Outcome, Result, parse_dispatch
 from pipeline.messages.tagged import DEAD_TAG, Tagged, dead_letter, shard_tag
 
@@ -153,7 +154,8 @@ def _result(
         return answer
     if not isinstance(answer, Succeeded | Waiting):
         return Failed(ErrorName.VALIDATION_OUTPUT, f"{dispatch.type} ended without an answer")
-    refused = _too_many(answer.entities)
+    changes = answer.changes if isinstance(answer, Succeeded) else ()
+    refused = _too_many(len(answer.entities) + len(changes))
     if refused:
         return refused
     try:
@@ -170,6 +172,7 @@ def _result(
             **_identity(dispatch),
             **parts,
             entities=tuple(map(_entity, answer.entities)),
+            changes=tuple(map(_change, changes)) or None,
             started_at=started_at,
             ended_at=ended_at,
         )
@@ -208,10 +211,10 @@ def _output(output: Any, output_type: type[BaseModel]) -> Any:
     return _small(dumped, OUTPUT_INLINE_BYTES_MAX, "output")
 
 
-def _too_many(entities: tuple[EntityIntent, ...]) -> Failed | None:
-    if len(entities) > ENTITIES_A_RESULT_MAX:
+def _too_many(count: int) -> Failed | None:
+    if count > ENTITIES_A_RESULT_MAX:
         return Failed(
-            ErrorName.ENGINE_TOO_LARGE, f"the result has {len(entities)} entities; the limit is {ENTITIES_A_RESULT_MAX}"
+            ErrorName.ENGINE_TOO_LARGE, f"the result has {count} entities; the limit is {ENTITIES_A_RESULT_MAX}"
         )
     return None
 
@@ -219,6 +222,24 @@ def _too_many(entities: tuple[EntityIntent, ...]) -> Failed | None:
 def _entity(intent: EntityIntent) -> EntityWrite:
     return EntityWrite(
         type_name=intent.type_name, qualified_name=intent.qualified_name, attributes=dict(intent.attributes)
+    )
+
+
+def _change(intent: ChangeIntent) -> AssetChange:
+    return AssetChange(
+        asset=AssetRef(guid=intent.guid, type_name=intent.type_name, qualified_name=intent.qualified_name),
+        set=dict(intent.set),
+        add={name: list(values) for name, values in intent.add.items()},
+        remove={name: list(values) for name, values in intent.remove.items()},
+        custom=dict(intent.custom),
+        terms_add=intent.terms_add,
+        terms_remove=intent.terms_remove,
+        tags=tuple(
+            Tag(type_name=tag.type_name, attributes=dict(tag.attributes), propagate=tag.propagate)
+            for tag in intent.tags
+        ),
+        untag=intent.untag,
+        expect=dict(intent.expect),
     )
 
 

@@ -69,6 +69,10 @@ RETRY_DELAY_MAX_S: Final = 31_622_400
 RECIPIENTS_MAX: Final = 100
 """Inbox items one task may open; also the most entities one result may carry."""
 ENTITIES_A_RESULT_MAX: Final = 100
+CHANGED_ATTRIBUTES_MAX: Final = 100
+"""Attributes that one METADATA task may name."""
+CHANGED_VALUES_MAX: Final = 500
+"""Values that one METADATA task may add to a list, or take out of it."""
 OPTIONS_MAX: Final = 10
 OPTION_CHARS_MAX: Final = 64
 FORM_SCHEMA_BYTES_MAX: Final = 8 * 1024

@@ -92,4 +92,4 @@ def _drafted(draft: Draft, inputs: Sequence[Input], evaluator: Evaluator) -> Dra
 def _refuse(draft: Draft, refused: Refused) -> None:
     state = draft.tasks.get(refused.task)
     if state is not None and not state.is_over and state.attempt > 0:
-        draft.fail(refused.task, ErrorName.METADATA_REFUSED, refused.reason)
+        draft.fail(refused.task, refused.name, refused.reason)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pipeline.core.statuses import CommandStatus, ItemStatus
 from pipeline.machine.run import Run
+from pipeline.messages.changes import AssetChange
 from pipeline.messages.envelopes import EntityWrite
 
 
@@ -66,7 +67,15 @@ class WriteEntity:
     entity: EntityWrite
 
 
-Effect = OpenItem | CloseItem | CloseCommand | WriteEntity
+@dataclass(frozen=True, slots=True)
+class ChangeAsset:
+    """A change of an asset that came with a result that counted: what it comes to is for the store's reader to say."""
+
+    task: str
+    change: AssetChange
+
+
+Effect = OpenItem | CloseItem | CloseCommand | WriteEntity | ChangeAsset
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.core.errors import ErrorName
 from pipeline.messages.envelopes import Result
 
 
@@ -47,10 +48,14 @@ class ItemDecision:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The store refused this task's entities. The results of the task beside it in the same call don't count."""
+    """The store refused this task's entities, or what it wanted changed; ``name`` is the error the task ends by.
+
+    The results of the task beside it in the same call don't count.
+    """
 
     task: str
     reason: str
+    name: ErrorName = ErrorName.METADATA_REFUSED
 
 
 Input = Result | Command | Tick | ItemDecision | Refused

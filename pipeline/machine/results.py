@@ -21,7 +21,7 @@ from pipeline.core.statuses import TaskStatus
 from pipeline.machine.approvals.deciding import escalated, settle_question
 from pipeline.machine.approvals.opening import BadApprovalError, open_items, opened
 from pipeline.machine.approvals.question import TELL, Approval
-from pipeline.machine.effects import WriteEntity
+from pipeline.machine.effects import ChangeAsset, WriteEntity
 from pipeline.machine.retries import delay_ms, matching
 from pipeline.machine.run import TaskError, TaskState, cut
 from pipeline.machine.transitions import Draft, lease_of
@@ -83,7 +83,7 @@ def _too_large(draft: Draft, result: Result) -> tuple[ErrorName, str] | None:
     """Why what the result brings can't be kept, and remembers how much the document grows by it."""
     if result.outcome is Outcome.FAILED:
         return None
-    if len(result.entities) > ENTITIES_A_RESULT_MAX:
+    if len(result.entities) + len(result.changes or ()) > ENTITIES_A_RESULT_MAX:
         return ErrorName.ENGINE_TOO_LARGE, f"A result carries at most {ENTITIES_A_RESULT_MAX} entities."
     if result.outcome is Outcome.WAITING:
         return _grow(draft, result.task, "state", result.state, STATE_BYTES_MAX)
@@ -218,6 +218,7 @@ def go_on_if_due(draft: Draft, name: str) -> None:
 
 def _write(draft: Draft, result: Result) -> None:
     draft.emit(*(WriteEntity(result.task, entity) for entity in result.entities))
+    draft.emit(*(ChangeAsset(result.task, change) for change in result.changes or ()))
 
 
 def _extend(draft: Draft, result: Result, state: TaskState) -> None:

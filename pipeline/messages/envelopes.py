@@ -7,16 +7,12 @@ version. ``encode`` gives canonical bytes, ``parse_…`` reads them. All times a
 from enum import StrEnum
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from pipeline.core.ids import EffectKey
 from pipeline.messages.canonical import MalformedError, encode
-
-
-class Part(BaseModel):
-    """A piece of a message: frozen, nothing unknown in it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from pipeline.messages.changes import AssetChange
+from pipeline.messages.part import Part
 
 
 class Message(Part):
@@ -113,11 +109,19 @@ class ErrorInfo(Part):
 
 
 class EntityWrite(Part):
-    """An entity to create or update, in Atlas' words; ``attributes`` that are left out keep their values."""
+    """An entity to create or update, in Atlas' words; ``attributes`` that are left out keep their values.
+
+    With ``guid`` it is that entity or none: it must exist. ``unset`` names attributes that lose their value;
+    ``custom_attributes`` and ``terms`` (guids), where given, stand for all that the entity has.
+    """
 
     type_name: str
     qualified_name: str
     attributes: dict[str, Any] = Field(default_factory=dict)
+    guid: str | None = None
+    unset: tuple[str, ...] | None = None
+    custom_attributes: dict[str, str] | None = None
+    terms: tuple[str, ...] | None = None
 
 
 class Outcome(StrEnum):
@@ -150,6 +154,8 @@ class Result(Message):
     continue_at: int | None = None
     continue_cause: str | None = None
     entities: tuple[EntityWrite, ...] = ()
+    changes: tuple[AssetChange, ...] | None = None
+    """Of assets that exist; None where there is none, so that older readers know what they get."""
     started_at: int
     ended_at: int
 

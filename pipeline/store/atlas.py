@@ -10,6 +10,7 @@ import httpx
 
 from pipeline.core.limits import STORE_WRITE_TIMEOUT_S
 from pipeline.messages.canonical import MalformedError, decode, encode
+from pipeline.messages.changes import Tag
 from pipeline.messages.envelopes import EntityWrite
 from pipeline.store import types
 from pipeline.store.atlas_http import (
@@ -21,6 +22,7 @@ from pipeline.store.atlas_http import (
     DeniedError,
     MissingError,
 )
+from pipeline.store.kinds import Kind, kind_of
 from pipeline.store.port import (
     Entity,
     Query,
@@ -34,7 +36,6 @@ GUIDS_A_REQUEST_MAX: Final = 50
 GUID_CHARS_MAX: Final = 200
 """Atlas' own have 36; what is longer names nothing, and as a part of an address nobody would take it."""
 LIMIT_MAX: Final = 1000
-_OWN_TYPES: Final = frozenset({types.RUN, types.WORKFLOW, types.ITEM, types.COMMAND, types.DEAD_LETTER})
 _NO_SUCH_NAME: Final = frozenset({"ATLAS-404-00-009", "ATLAS-404-00-00A"})
 _NO_SUCH_GUID: Final = "ATLAS-404-00-005"
 _WHOLE: Final = {"minExtInfo": "true", "ignoreRelationships": "true"}
@@ -85,17 +86,18 @@ class AtlasEntityStore:
             headers={"accept": "application/json", "user-agent": "blockline"},
         )
         self._pyatlan: Any = None
+        self._typedefs: dict[str, Mapping[str, Any]] = {}
 
     async def aclose(self) -> None:
         """Close the connections; may be called twice."""
         await self._http.aclose()
 
-    async def get(self, guids: Sequence[str]) -> dict[str, Entity]:
+    async def get(self, guids: Sequence[str], *, has_terms: bool = False) -> dict[str, Entity]:
         """See :class:`~pipeline.store.port.EntityStore`."""
         wanted = [guid for guid in dict.fromkeys(guids) if 0 < len(guid) <= GUID_CHARS_MAX and guid.isprintable()]
         found: dict[str, Entity] = {}
         for start in range(0, len(wanted), GUIDS_A_REQUEST_MAX):
-            for entity in await self._get_some(wanted[start : start + GUIDS_A_REQUEST_MAX]):
+            for entity in await self._get_some(wanted[start : start + GUIDS_A_REQUEST_MAX], has_terms=has_terms):
                 found[entity.guid] = entity
         return found
 
@@ -121,7 +123,7 @@ class AtlasEntityStore:
 
         from pipeline.store.atlas_models import body_of  # noqa: PLC0415  (imports pyatlan)
 
-        guids = {f"-{number}": write for number, write in enumerate(writes, 1)}
+        guids = {write.guid or f"-{number}": write for number, write in enumerate(writes, 1)}
         bodies = [body_of(write, guid) for guid, write in guids.items()]
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -147,11 +149,54 @@ class AtlasEntityStore:
         for start in range(0, len(wanted), GUIDS_A_REQUEST_MAX):
             await self._delete_some(wanted[start : start + GUIDS_A_REQUEST_MAX])
 
-    async def _get_some(self, guids: list[str]) -> list[Entity]:
+    async def classify(self, guid: str, tags: Sequence[Tag], untag: Sequence[str]) -> None:
+        """See :class:`~pipeline.store.port.EntityStore`; what is so already isn't asked for."""
+        there = (await self.get([guid])).get(guid)
+        own = {tag.type_name for tag in there.tags} if there else set[str]()
+        path = f"entity/guid/{guid}/classifications"
+        for method, wanted in (
+            ("POST", [tag for tag in tags if tag.type_name not in own]),
+            ("PUT", [tag for tag in tags if tag.type_name in own]),
+        ):
+            if wanted:
+                await self._change(method, path, encode([_classification(tag) for tag in wanted]))
+        for name in untag:
+            if name in own:
+                await self._change("DELETE", f"entity/guid/{guid}/classification/{name}", None)
+
+    async def kind(self, type_name: str, *, is_fresh: bool = False) -> Kind | None:
+        """See :class:`~pipeline.store.port.EntityStore`; remembered until it is asked for afresh."""
+        if type_name not in self._typedefs or is_fresh:
+            await self._read_types([type_name])
+        return kind_of(type_name, self._typedefs)
+
+    async def _read_types(self, names: list[str]) -> None:
+        """Those types and all they inherit from, as they are now."""
+        for name in names:  # grows while it is walked
+            try:
+                body = await self._read("GET", f"types/entitydef/name/{name}")
+            except MissingError:
+                self._typedefs.pop(name, None)
+                continue
+            self._typedefs[name] = body
+            names += [above for above in body.get("superTypes") or () if above not in names]
+
+    async def _change(self, method: str, path: str, content: bytes | None) -> None:
+        headers = {"content-type": "application/json"}
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._http.request(method, path, content=content, headers=headers)
+        except TimeoutError as error:
+            raise StoreUnknownError(f"Atlas didn't answer within {self._timeout_s:g} s.") from error
+        except DeniedError as error:
+            raise StoreRefusedError(str(error)) from error
+
+    async def _get_some(self, guids: list[str], *, has_terms: bool = False) -> list[Entity]:
         """Atlas refuses the whole request for one unknown guid, and names it: ask again without."""
+        parameters = {"minExtInfo": "true"} if has_terms else _WHOLE
         while guids:
             try:
-                body = await self._read("GET", "entity/bulk", params={"guid": guids, **_WHOLE})
+                body = await self._read("GET", "entity/bulk", params={"guid": guids, **parameters})
                 return [_entity(entity) for entity in body.get("entities") or ()]
             except MissingError as error:
                 if error.code != _NO_SUCH_GUID:
@@ -159,7 +204,10 @@ class AtlasEntityStore:
                 named = [guid for guid in guids if guid in str(error)]
                 if not named and len(guids) > 1:
                     half = len(guids) // 2
-                    return [*await self._get_some(guids[:half]), *await self._get_some(guids[half:])]
+                    return [
+                        *await self._get_some(guids[:half], has_terms=has_terms),
+                        *await self._get_some(guids[half:], has_terms=has_terms),
+                    ]
                 guids = [guid for guid in guids if named and guid not in named]
         return []
 
@@ -212,6 +260,7 @@ class AtlasEntityStore:
             name = header["attributes"].get("qualifiedName")
             if name:
                 assigned.setdefault(name, header["guid"])
+        assigned |= {write.qualified_name: write.guid for write in writes if write.guid is not None}
         for write in writes:
             if write.qualified_name not in assigned:
                 there = await self.get_by_name(write.type_name, write.qualified_name)
@@ -225,7 +274,7 @@ class AtlasEntityStore:
     @staticmethod
     def _denied(error: DeniedError, type_names: set[str]) -> Exception:
         """On the engine's own types it is a fault of the installation, and every message would fall for it."""
-        return StoreUnavailableError(str(error)) if type_names <= _OWN_TYPES else StoreRefusedError(str(error))
+        return StoreUnavailableError(str(error)) if type_names <= types.ENGINE_TYPES else StoreRefusedError(str(error))
 
     def _client(self) -> Any:
         """The client of pyatlan on the adapter's own session: one request a save, no retry, no token refresh."""
@@ -246,11 +295,37 @@ def _merged(entities: Sequence[EntityWrite]) -> list[EntityWrite]:
         key = (write.type_name, write.qualified_name)
         before = merged.get(key)
         if before is not None:
-            write = write.model_copy(update={"attributes": {**before.attributes, **write.attributes}})  # noqa: PLW2901
+            write = _joined(before, write)  # noqa: PLW2901
         if not write.type_name or not write.qualified_name:
             raise StoreRefusedError("an entity needs a type and a qualified name")
         merged[key] = write
     return list(merged.values())
+
+
+def _joined(before: EntityWrite, write: EntityWrite) -> EntityWrite:
+    """Two writes to one entity as one; of what both say the later one holds."""
+    more = write.model_dump(exclude_none=True, exclude={"attributes"})
+    return before.model_copy(update={**more, "attributes": {**before.attributes, **write.attributes}})
+
+
+def _classification(tag: Tag) -> dict[str, Any]:
+    body: dict[str, Any] = {"typeName": tag.type_name, "attributes": tag.attributes}
+    return body if tag.propagate is None else {**body, "propagate": tag.propagate}
+
+
+def _tags(body: Mapping[str, Any]) -> tuple[Tag, ...]:
+    """Its own; those that came by propagation name another entity."""
+    return tuple(
+        Tag(type_name=given["typeName"], attributes=given.get("attributes") or {}, propagate=given.get("propagate"))
+        for given in body.get("classifications") or ()
+        if given.get("entityGuid", body.get("guid")) == body.get("guid")
+    )
+
+
+def _terms(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """Guids of the terms it has now: Atlas keeps those it had."""
+    given = (body.get("relationshipAttributes") or {}).get(types.MEANINGS) or ()
+    return tuple(dict.fromkeys(term["guid"] for term in given if term.get("relationshipStatus") != "DELETED"))
 
 
 def _search(query: Query) -> dict[str, Any]:
@@ -295,4 +370,7 @@ def _entity(body: Mapping[str, Any]) -> Entity:
         updated_at=body.get("updateTime") or given.get("__modificationTimestamp") or 0,
         is_deleted=body.get("status") == "DELETED",
         classifications=tuple(str(tag) for tag in tags),
+        tags=_tags(body),
+        custom_attributes=body.get("customAttributes") or {},
+        terms=_terms(body),
     )

@@ -27,6 +27,8 @@ CONNECTIONS_MAX: Final = 64
 
 _NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 _BULK: Final = "entity/bulk"
+_CLASSIFICATION: Final = "/classification"
+"""In the address of the calls that put classifications on an entity, change them and take them off."""
 
 
 class DeniedError(BlocklineError):
@@ -81,7 +83,8 @@ class AtlasTransport(httpx.AsyncBaseTransport):
             StoreRefusedError: Atlas refused what is in it (MissingError: it isn't there).
             DeniedError: Atlas refused who asked.
         """
-        is_write = request.url.path.rstrip("/").endswith(_BULK) and request.method != "GET"
+        is_bulk = request.url.path.rstrip("/").endswith(_BULK) and request.method != "GET"
+        is_write = is_bulk or _CLASSIFICATION in request.url.path
         self._rewrite(request)
         try:
             response = await self._inner.handle_async_request(request)
@@ -93,7 +96,7 @@ class AtlasTransport(httpx.AsyncBaseTransport):
         whole = httpx.Response(response.status_code, headers=_plain(response.headers), content=body, request=request)
         await response.aclose()
         _check(whole, is_write=is_write)
-        return _trimmed(whole, request) if is_write else whole
+        return _trimmed(whole, request) if is_bulk else whole
 
     async def aclose(self) -> None:
         """Close all connections; may be called twice."""

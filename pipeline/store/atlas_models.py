@@ -183,16 +183,23 @@ _MODELS: Final[dict[str, Any]] = {
 
 
 def model_of(write: EntityWrite, guid: str) -> Any:
-    """The model to send; ``guid`` is negative: Atlas finds the entity by its qualified name, and says what it became.
+    """The model to send; ``guid`` is the entity's, or negative: then Atlas finds it by its qualified name, and says what
+    it became.
 
-    Attributes that are None keep their values in Atlas, so they are left out.
+    Attributes that are None keep their values in Atlas, so they are left out; those to be unset are sent as null.
 
     Raises:
         StoreRefusedError: an attribute that the type hasn't, or a value of the wrong kind.
     """
     given = {name: value for name, value in write.attributes.items() if value is not None}
     model, attributes = _MODELS.get(write.type_name, (OtherAsset, AnyAttributes))
-    named = {} if write.type_name in _MODELS else {"type_name": write.type_name}
+    given |= dict.fromkeys(write.unset or ())
+    named: dict[str, Any] = {} if write.type_name in _MODELS else {"type_name": write.type_name}
+    if write.custom_attributes is not None:
+        named["custom_attributes"] = write.custom_attributes
+    if write.terms is not None:
+        terms = [{"guid": term, "typeName": types.TERM} for term in write.terms]
+        named["relationship_attributes"] = {types.MEANINGS: terms}
     try:
         values = attributes(**{**given, "qualifiedName": write.qualified_name})
         return model(guid=guid, attributes=values, **named)

@@ -7,7 +7,7 @@ from typing import Any, Final
 from pipeline.core.ids import DEAD_LETTER_PREFIX, EffectKey, command_name, run_guid_of
 from pipeline.core.statuses import CommandStatus, ItemStatus, ReplayStatus, RunStatus
 from pipeline.machine.document import to_document
-from pipeline.machine.effects import CloseCommand, CloseItem, Effect, OpenItem, WriteEntity
+from pipeline.machine.effects import ChangeAsset, CloseCommand, CloseItem, Effect, OpenItem, WriteEntity
 from pipeline.machine.run import Run
 from pipeline.messages.canonical import MalformedError, decode, encode
 from pipeline.messages.envelopes import DeadLetter, EntityWrite, Replayed
@@ -56,6 +56,8 @@ def effect_writes(effects: Iterable[Effect]) -> list[EntityWrite]:
     """The entities of a transition's effects, one an entity: of two effects on one the later one says what it is."""
     writes: dict[tuple[str, str], EntityWrite] = {}
     for effect in effects:
+        if isinstance(effect, ChangeAsset):
+            continue  # what it comes to is known only when it is written
         write = effect_write(effect)
         key = (write.type_name, write.qualified_name)
         before = writes.get(key)
@@ -65,7 +67,7 @@ def effect_writes(effects: Iterable[Effect]) -> list[EntityWrite]:
     return list(writes.values())
 
 
-def effect_write(effect: Effect) -> EntityWrite:
+def effect_write(effect: OpenItem | CloseItem | CloseCommand | WriteEntity) -> EntityWrite:
     """The entity of one effect."""
     match effect:
         case OpenItem():

@@ -11,9 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from pipeline.messages.changes import Tag
 from pipeline.messages.envelopes import EntityWrite, Operation
 from pipeline.store import types
+from pipeline.store.kinds import Kind
 from pipeline.store.port import Entity, Filter, Query, StoreRefusedError
+from pipeline.store.typedefs import is_classification, shipped_kind
 
 LIMIT_MAX: Final = 1000
 _NAMESPACE: Final = uuid.UUID("6b6f0a52-3b0e-4d0c-9f57-2a3f5f4e8a11")
@@ -70,6 +73,9 @@ class _Record:
     created_at: int
     updated_at: int
     is_deleted: bool = False
+    custom: dict[str, str] = field(default_factory=dict)
+    terms: tuple[str, ...] = ()
+    tags: dict[str, Tag] = field(default_factory=dict)
 
     def value_of(self, name: str) -> Any:
         system = {
@@ -93,6 +99,10 @@ class _Record:
             created_at=self.created_at,
             updated_at=self.updated_at,
             is_deleted=self.is_deleted,
+            classifications=tuple(self.tags),
+            tags=tuple(self.tags.values()),
+            custom_attributes=dict(self.custom),
+            terms=self.terms,
         )
 
 
@@ -126,8 +136,9 @@ class MemoryEntityStore:
         """The same entities, written by somebody else (``created_by``, ``updated_by``)."""
         return MemoryEntityStore(self._now_ms, self._on_change, user=name, state=self._state)
 
-    async def get(self, guids: Sequence[str]) -> dict[str, Entity]:
+    async def get(self, guids: Sequence[str], *, has_terms: bool = False) -> dict[str, Entity]:
         """See :class:`pipeline.store.port.EntityStore`."""
+        del has_terms  # they are at hand
         known = self._state.by_guid
         return {guid: known[guid].entity() for guid in guids if guid in known}
 
@@ -139,7 +150,7 @@ class MemoryEntityStore:
     async def upsert(self, entities: Sequence[EntityWrite]) -> dict[str, str]:
         """See :class:`pipeline.store.port.EntityStore`; refused where a mandatory ``name`` or type is missing."""
         for write in entities:
-            _check(write)
+            self._check(write)
         changes: list[Change] = []
         guids = {write.qualified_name: self._write(write, changes) for write in entities}
         self._tell(changes)
@@ -176,8 +187,7 @@ class MemoryEntityStore:
         self._tell(changes)
 
     def _write(self, write: EntityWrite, changes: list[Change]) -> str:
-        key = (write.type_name, write.qualified_name)
-        record = self._state.live.get(key)
+        record = self._record(write)
         given = {name: value for name, value in write.attributes.items() if value is not None}
         now = self._now_ms()
         if record is None:
@@ -186,12 +196,56 @@ class MemoryEntityStore:
             changes.append(Change(Operation.CREATE, write.type_name, record.guid, write.qualified_name, told, now))
             return record.guid
         changed = {name: value for name, value in given.items() if record.attributes.get(name) != value}
-        if changed:
+        gone = [name for name in write.unset or () if name in record.attributes]
+        is_extended = _extend(record, write)
+        if changed or gone or is_extended:
             record.attributes.update(changed)
+            for name in gone:
+                del record.attributes[name]
             record.updated_at, record.updated_by = now, self._user
             told = {name: value for name, value in given.items() if name in NOTIFIED}
             changes.append(Change(Operation.UPDATE, write.type_name, record.guid, write.qualified_name, told, now))
         return record.guid
+
+    async def classify(self, guid: str, tags: Sequence[Tag], untag: Sequence[str]) -> None:
+        """See :class:`pipeline.store.port.EntityStore`; a classification that no typedef names is refused."""
+        record = self._state.by_guid.get(guid)
+        if record is None or record.is_deleted:
+            raise StoreRefusedError(f"there is no entity {guid}")
+        for tag in tags:
+            if not is_classification(tag.type_name):
+                raise StoreRefusedError(f"there is no classification {tag.type_name}")
+        for tag in tags:
+            before = record.tags.get(tag.type_name)
+            attributes = {**(before.attributes if before else {}), **tag.attributes}
+            propagate = tag.propagate if tag.propagate is not None else (before.propagate if before else True)
+            record.tags[tag.type_name] = tag.model_copy(update={"attributes": attributes, "propagate": propagate})
+        for name in untag:
+            record.tags.pop(name, None)
+
+    async def kind(self, type_name: str, *, is_fresh: bool = False) -> Kind | None:
+        """See :class:`pipeline.store.port.EntityStore`; the types are those that the project ships."""
+        del is_fresh  # they never change
+        return shipped_kind(type_name)
+
+    def _record(self, write: EntityWrite) -> _Record | None:
+        if write.guid is not None:
+            return self._state.by_guid.get(write.guid)
+        return self._state.live.get((write.type_name, write.qualified_name))
+
+    def _check(self, write: EntityWrite) -> None:
+        if not write.type_name or not write.qualified_name:
+            raise StoreRefusedError("an entity needs a type and a qualified name")
+        if not write.attributes.get("name"):
+            raise StoreRefusedError(
+                f"{write.type_name} {write.qualified_name}: the mandatory attribute name is missing"
+            )
+        record = self._record(write)
+        if write.guid is not None and (record is None or record.is_deleted):
+            raise StoreRefusedError(f"Referenced entity {write.guid} is not found")
+        missing = [guid for guid in write.terms or () if guid not in self._state.by_guid]
+        if missing:
+            raise StoreRefusedError(f"Referenced entity {missing[0]} is not found")
 
     def _create(self, write: EntityWrite, given: dict[str, Any], now: int) -> _Record:
         # A deleted entity keeps its guid and its name stays free, so the count of all entities is part of the guid.
@@ -206,6 +260,8 @@ class MemoryEntityStore:
             updated_by=self._user,
             created_at=now,
             updated_at=now,
+            custom=dict(write.custom_attributes or {}),
+            terms=write.terms or (),
         )
         self._state.by_guid[guid] = record
         self._state.live[write.type_name, write.qualified_name] = record
@@ -218,11 +274,14 @@ class MemoryEntityStore:
                 self._on_change(change)
 
 
-def _check(write: EntityWrite) -> None:
-    if not write.type_name or not write.qualified_name:
-        raise StoreRefusedError("an entity needs a type and a qualified name")
-    if not write.attributes.get("name"):
-        raise StoreRefusedError(f"{write.type_name} {write.qualified_name}: the mandatory attribute name is missing")
+def _extend(record: _Record, write: EntityWrite) -> bool:
+    """Custom attributes and terms; whether they changed."""
+    before = (record.custom, set(record.terms))
+    if write.custom_attributes is not None:
+        record.custom = dict(write.custom_attributes)
+    if write.terms is not None:
+        record.terms = write.terms
+    return before != (record.custom, set(record.terms))
 
 
 def _holds(condition: Filter, record: _Record) -> bool:

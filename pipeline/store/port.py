@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from pipeline.core.errors import BlocklineError
+from pipeline.messages.changes import Tag
 from pipeline.messages.envelopes import EntityWrite
+from pipeline.store.kinds import Kind
 
 
 class StoreUnavailableError(BlocklineError):
@@ -42,6 +44,12 @@ class Entity:
     updated_at: int = 0
     is_deleted: bool = False
     classifications: tuple[str, ...] = ()
+    """Names of all, also of those that came by propagation."""
+    tags: tuple[Tag, ...] = ()
+    """Its own classifications, of ``get`` and ``get_by_name`` only; so are ``custom_attributes``."""
+    custom_attributes: Mapping[str, str] = field(default_factory=dict)
+    terms: tuple[str, ...] = ()
+    """Guids of its glossary terms, of ``get`` with ``has_terms`` only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +84,10 @@ class EntityStore(Protocol):
     StoreRefusedError for 4xx; ``upsert`` and ``delete`` raise StoreUnknownError where the answer was lost.
     """
 
-    async def get(self, guids: Sequence[str]) -> dict[str, Entity]:
-        """Whole entities by guid, deleted ones too; guids that don't exist are left out."""
+    async def get(self, guids: Sequence[str], *, has_terms: bool = False) -> dict[str, Entity]:
+        """Whole entities by guid, deleted ones too; guids that don't exist are left out. With ``has_terms`` also their
+        glossary terms, which costs more.
+        """
         ...
 
     async def get_by_name(self, type_name: str, qualified_name: str) -> Entity | None:
@@ -94,4 +104,18 @@ class EntityStore(Protocol):
 
     async def delete(self, guids: Sequence[str]) -> None:
         """Soft delete; guids that are deleted or don't exist are no error."""
+        ...
+
+    async def classify(self, guid: str, tags: Sequence[Tag], untag: Sequence[str]) -> None:
+        """Put ``tags`` on an entity, or give those it has these attributes, and take ``untag`` off: Atlas has no bulk
+        call for that, so it is several requests, any of which can fail; saying all of it again is safe.
+
+        Raises StoreUnknownError where an answer was lost.
+        """
+        ...
+
+    async def kind(self, type_name: str, *, is_fresh: bool = False) -> Kind | None:
+        """What the type says of its entities; None where there is no such type. May be remembered, unless
+        ``is_fresh``.
+        """
         ...

@@ -14,6 +14,7 @@ import httpx
 
 from pipeline.core.errors import BlocklineError
 from pipeline.messages.canonical import MalformedError, decode, encode
+from pipeline.store.kinds import Kind, kind_of
 
 _LISTS: Final = ("enumDefs", "classificationDefs", "entityDefs")
 _FOREIGN: Final = frozenset({"Referenceable", "Asset"})
@@ -47,6 +48,23 @@ def engine_typedefs() -> dict[str, Any]:
 def catalog_typedefs() -> dict[str, Any]:
     """Tables, columns, terms and the like, for an Atlas that has none; they build on the engine's."""
     return _read("catalog.json")
+
+
+@cache
+def _shipped() -> dict[str, Mapping[str, Any]]:
+    return {**_by_name(engine_typedefs()), **_by_name(catalog_typedefs())}
+
+
+@cache
+def shipped_kind(name: str) -> Kind | None:
+    """A type as the project ships it."""
+    body = _shipped().get(name)
+    return kind_of(name, _shipped()) if body is not None and body.get("category") == "ENTITY" else None
+
+
+def is_classification(name: str) -> bool:
+    """Whether the project ships a classification of that name."""
+    return _shipped().get(name, {}).get("category") == "CLASSIFICATION"
 
 
 def missing_from(there: Mapping[str, Mapping[str, Any]], wanted: Mapping[str, Any], *, is_ours: bool = True) -> Change:

@@ -8,6 +8,12 @@ ITEM: Final = "Task"
 COMMAND: Final = "WorkflowRunCommand"
 DEAD_LETTER: Final = "WorkflowDeadLetter"
 
+ENGINE_TYPES: Final = frozenset({RUN, WORKFLOW, ITEM, COMMAND, DEAD_LETTER})
+"""What the engine owns: nobody else changes it, blocks included."""
+TERM: Final = "AtlasGlossaryTerm"
+MEANINGS: Final = "meanings"
+"""The relationship from an asset to its glossary terms (AtlasGlossarySemanticAssignment)."""
+
 # WorkflowRun; * = includeInNotification
 RUN_REQUEST: Final = "workflowRunRequest"  # * sealed text, the creator's, never changed
 RUN_CONFIG: Final = "workflowRunConfig"  # * sealed text: the document, the shard's

@@ -2,8 +2,8 @@
 
 A block's ``examples.jsonl`` has one JSON object a line: ``name``; ``kind`` (``good``, the default, ``retryable`` or
 ``final``); ``arguments``; optionally ``requester``, ``asset``, ``step``, ``cause``, ``state``; ``world``, which
-describes the fakes behind the block's ports; and ``expect``: ``outcome`` and whichever of ``output``, ``state``,
-``continue_at``, ``continue_cause`` and ``error`` (a name) matter.
+describes the fakes behind the block's ports; and ``expect``: ``outcome`` and whichever of ``output``, ``changes``,
+``state``, ``continue_at``, ``continue_cause`` and ``error`` (a name) matter.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 
+from pipeline.blocks.catalog import CatalogAsset, CatalogRefusedError, CatalogUnavailableError
 from pipeline.blocks.registry import Block, Registry
 from pipeline.blocks.shell import NoTimeLimit, OverTimeError, RunnerShell, TimeLimit
 from pipeline.core.errors import BlocklineError, ErrorName
@@ -25,6 +26,8 @@ from pipeline.mail.memory import MemoryMailer
 from pipeline.messages.canonical import decode, encode
 from pipeline.messages.envelopes import Dispatch, Requester, Result, parse_shard_input
 from pipeline.messages.tagged import shard_tag
+from pipeline.store import types
+from pipeline.store.typedefs import shipped_kind
 
 T = TypeVar("T")
 EXAMPLE_AT_MS: Final = 1_795_439_555_000
@@ -131,6 +134,45 @@ class ExampleDirectory:
             raise BlocklineError("the directory of people doesn't answer")
 
 
+class ExampleCatalog:
+    """Assets of a world: ``assets`` (a list of ``{"guid", "typeName", "qualifiedName", "attributes"}`` and, where it
+    matters, ``classifications``, ``customAttributes``, ``terms``), ``catalog: "away"``. Types are those the project
+    ships.
+    """
+
+    def __init__(self, world: Mapping[str, Any]) -> None:
+        """``world`` is that of the example."""
+        self._assets: Sequence[Mapping[str, Any]] = world.get("assets", ())
+        self._is_away = world.get("catalog") == "away"
+
+    async def asset(
+        self, *, guid: str | None = None, type_name: str | None = None, qualified_name: str | None = None
+    ) -> CatalogAsset | None:
+        """See :class:`pipeline.blocks.catalog.Catalog`."""
+        if self._is_away:
+            raise CatalogUnavailableError("the catalog doesn't answer")
+        for given in self._assets:
+            if guid == given["guid"] or (type_name, qualified_name) == (given["typeName"], given["qualifiedName"]):
+                return _asset(given)
+        return None
+
+
+def _asset(given: Mapping[str, Any]) -> CatalogAsset:
+    kind = shipped_kind(given["typeName"])
+    if kind is None or kind.name in types.ENGINE_TYPES:
+        raise CatalogRefusedError(f"{given['guid']} is a {given['typeName']}, which nobody reads here.")
+    return CatalogAsset(
+        guid=given["guid"],
+        type_name=given["typeName"],
+        qualified_name=given["qualifiedName"],
+        attributes=given["attributes"],
+        known=frozenset(kind.attributes),
+        classifications=given.get("classifications", {}),
+        custom_attributes=given.get("customAttributes", {}),
+        terms=tuple(given.get("terms", ())),
+    )
+
+
 class NoTime:
     """Every attempt takes too long (``world: {"time": "over"}``)."""
 
@@ -151,6 +193,7 @@ def example_ports(world: Mapping[str, Any]) -> dict[str, Any]:
         "directory": ExampleDirectory(world),
         "mailer": MemoryMailer(is_away=world.get("mail") == "away", refused=refused),
         "public_url": "",
+        "catalog": ExampleCatalog(world),
     }
 
 

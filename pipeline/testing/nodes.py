@@ -6,7 +6,9 @@ from typing import Any, Final, Protocol, TypeVar
 
 from pipeline.blocks.shell import OverTimeError
 from pipeline.core.limits import LEASE_RENEW_S, LEASE_S, STORE_WRITE_TIMEOUT_S
+from pipeline.messages.changes import Tag
 from pipeline.messages.envelopes import EntityWrite
+from pipeline.store.kinds import Kind
 from pipeline.store.memory import MemoryEntityStore
 from pipeline.store.port import Entity, Query, StoreRefusedError, StoreUnavailableError, StoreUnknownError
 from pipeline.testing.chance import Chance
@@ -155,9 +157,9 @@ class NodeStore:
         self._store = store
         self._watcher = watcher
 
-    async def get(self, guids: Sequence[str]) -> dict[str, Entity]:
+    async def get(self, guids: Sequence[str], *, has_terms: bool = False) -> dict[str, Entity]:
         """See :class:`pipeline.store.port.EntityStore`."""
-        found: dict[str, Entity] = await self._read(lambda: at_once(self._store.get(guids)))
+        found: dict[str, Entity] = await self._read(lambda: at_once(self._store.get(guids, has_terms=has_terms)))
         return found
 
     async def get_by_name(self, type_name: str, qualified_name: str) -> Entity | None:
@@ -178,6 +180,15 @@ class NodeStore:
         """See :class:`pipeline.store.port.EntityStore`."""
         guids: dict[str, str] = await Step(lambda resume: self._write(list(entities), resume))
         return guids
+
+    async def classify(self, guid: str, tags: Sequence[Tag], untag: Sequence[str]) -> None:
+        """See :class:`pipeline.store.port.EntityStore`."""
+        await self._read(lambda: at_once(self._store.classify(guid, tags, untag)))
+
+    async def kind(self, type_name: str, *, is_fresh: bool = False) -> Kind | None:
+        """See :class:`pipeline.store.port.EntityStore`."""
+        found: Kind | None = await self._read(lambda: at_once(self._store.kind(type_name, is_fresh=is_fresh)))
+        return found
 
     def _read(self, action: Callable[[], Any]) -> Step:
         if self._chance.hits(self._faults().read_fails):

@@ -50,7 +50,7 @@ class OneByOne:
             return await self._poison(current, given, now_ms, f"the engine failed on this ({type(error).__name__})")
         step = await self._write(plan, given)
         if step.end.fate is Fate.REFUSED and blamed:
-            refusals = [Refused(task, step.end.reason) for task in blamed]
+            refusals = [Refused(task, step.end.reason, step.end.error) for task in blamed]
             plan = self._judge.plan(current, [given, *refusals], now_ms)
             step = await self._write(plan, given)
         if step.end.fate is Fate.REFUSED:

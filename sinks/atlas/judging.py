@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.core.errors import ErrorName
 from pipeline.machine.apply import apply
-from pipeline.machine.effects import Effect, Transition, WriteEntity
+from pipeline.machine.effects import ChangeAsset, Effect, Transition, WriteEntity
 from pipeline.machine.failure import refused
 from pipeline.machine.inputs import Command, Input, ItemDecision, Refused
 from pipeline.machine.inputs import Tick as Due
@@ -72,13 +72,14 @@ class Judge:
             if loaded.attributes:
                 state = state.model_copy(update={"attributes": {**loaded.attributes, **state.attributes}})
             entities.insert(0, state)
-        piece = Piece(loaded.run.guid, tuple(entities), touched_by(effects)) if entities else None
+        changes = tuple(effect.change for effect in effects if isinstance(effect, ChangeAsset))
+        piece = Piece(loaded.run.guid, tuple(entities), touched_by(effects), changes) if entities else None
         return Plan(loaded, transition.run, piece)
 
     def tasks_with_entities(self, loaded: Loaded, inputs: Sequence[Input], now_ms: int) -> list[str]:
-        """Tasks whose results bring entities of their own; those a refusal can be about."""
+        """Tasks whose results bring entities or changes of their own; those a refusal can be about."""
         transition = apply(loaded.run, in_order(inputs), now_ms=now_ms, evaluator=self._evaluator)
-        return sorted({effect.task for effect in transition.effects if isinstance(effect, WriteEntity)})
+        return sorted({effect.task for effect in transition.effects if isinstance(effect, WriteEntity | ChangeAsset)})
 
 
 def in_order(inputs: Sequence[Input]) -> list[Input]:
@@ -117,6 +118,7 @@ def engine_failure(result: Result, sentence: str) -> Result:
             "continue_at": None,
             "continue_cause": None,
             "entities": (),
+            "changes": None,
             "error": ErrorInfo(name=ErrorName.ENGINE_INTERNAL, message=sentence),
         }
     )

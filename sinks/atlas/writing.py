@@ -1,16 +1,20 @@
 """Many runs in one bulk request, each with everything that belongs to it, and who is to blame when it is refused."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
 from pipeline.core.clock import Clock
+from pipeline.core.errors import ErrorName
 from pipeline.core.limits import STORE_WRITE_TIMEOUT_S
+from pipeline.messages.changes import AssetChange
 from pipeline.messages.envelopes import EntityWrite
+from pipeline.store.changing import ChangeRefusedError
 from pipeline.store.leases import SlotLease
 from pipeline.store.port import EntityStore, StoreRefusedError, StoreUnavailableError, StoreUnknownError
 from sinks.atlas.answers import SinkObserver
+from sinks.atlas.assets import Assets, Mark
 
 BULK_ENTITIES_MAX: Final = 1_000
 """Entities in one request; a piece larger than that goes alone."""
@@ -22,12 +26,14 @@ UNKNOWN_WAIT_MARGIN_S: Final = 1.0
 class Piece:
     """What must be written together or not at all: a run's state and the entities of the results it records.
 
-    ``touched`` names entities that don't belong to the run alone (type and qualified name).
+    ``touched`` names entities that don't belong to the run alone (type and qualified name). ``changes`` of assets are
+    resolved when the piece is written.
     """
 
     run_guid: str
     entities: tuple[EntityWrite, ...]
     touched: frozenset[tuple[str, str]] = frozenset()
+    changes: tuple[AssetChange, ...] = ()
 
 
 class Fate(StrEnum):
@@ -42,10 +48,13 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The end of one piece; ``reason`` is a sentence unless it was written."""
+    """The end of one piece; ``reason`` is a sentence unless it was written, ``error`` what a task refused for it ends
+    by.
+    """
 
     fate: Fate
     reason: str = ""
+    error: ErrorName = ErrorName.METADATA_REFUSED
 
 
 class BulkWriter:
@@ -57,6 +66,7 @@ class BulkWriter:
         self._lease = lease
         self._clock = clock
         self._observer = observer
+        self._assets = Assets(store)
 
     async def write(self, pieces: Sequence[Piece]) -> dict[str, Written]:
         """The fate of each piece by its run's guid; runs are different ones.
@@ -65,12 +75,72 @@ class BulkWriter:
         piece was sent.
         """
         ends: dict[str, Written] = {}
-        for wave in waves(pieces):
+        for wave in waves(await self._named(pieces, ends)):
             await self._write_together(wave, ends)
         return ends
 
+    async def _named(self, pieces: Sequence[Piece], ends: dict[str, Written]) -> list[Piece]:
+        """The pieces with the assets that they change among what they touch, however they are named."""
+        left = []
+        for piece in pieces:
+            if not piece.changes:
+                left.append(piece)
+                continue
+            try:
+                touched = await self._assets.touched(piece.changes)
+            except StoreUnavailableError as error:
+                ends[piece.run_guid] = Written(Fate.UNAVAILABLE, str(error))
+            except (ChangeRefusedError, StoreRefusedError) as error:
+                ends[piece.run_guid] = _refused(error)
+            else:
+                left.append(replace(piece, touched=piece.touched | touched))
+        return left
+
+    async def _resolved(self, pieces: Sequence[Piece], ends: dict[str, Written]) -> list[Piece]:
+        """The pieces with what their changes come to now, as entities; those that can't be made have their end.
+
+        Classifications are put on here: Atlas has no bulk call for them.
+        """
+        left = []
+        for piece in pieces:
+            end = self._stop(ends) if piece.changes else None
+            if end is None and piece.changes:
+                try:
+                    writes, marks = await self._assets.resolved(piece.changes, piece.entities)
+                except StoreUnavailableError as error:
+                    end = Written(Fate.UNAVAILABLE, str(error))
+                except (ChangeRefusedError, StoreRefusedError) as error:
+                    end = _refused(error)
+                else:
+                    end = await self._mark(marks)
+                    piece = replace(piece, entities=(*piece.entities, *writes))  # noqa: PLW2901
+            if end is None:
+                left.append(piece)
+            else:
+                ends[piece.run_guid] = end
+        return left
+
+    async def _mark(self, marks: Sequence[Mark]) -> Written | None:
+        """Put classifications on and take them off; None once all of it is done."""
+        started_s = self._clock.monotonic_s()
+        try:
+            for mark in marks:
+                await self._store.classify(mark.guid, mark.tags, mark.untag)
+        except StoreRefusedError as error:
+            return _refused(error)
+        except StoreUnavailableError as error:
+            return Written(Fate.UNAVAILABLE, str(error))
+        except StoreUnknownError as error:
+            return await self._unknown(error, started_s)
+        return None
+
     async def _write_together(self, pieces: Sequence[Piece], ends: dict[str, Written]) -> None:
-        end = await self._send(pieces, ends)
+        """All of them in one request; where that is refused, the halves, each resolved afresh."""
+        ready = await self._resolved(pieces, ends)
+        if not ready:
+            return
+        end = await self._send(ready, ends)
+        pieces = [piece for piece in pieces if piece.run_guid not in ends]
         if end.fate is Fate.REFUSED and len(pieces) > 1:
             middle = len(pieces) // 2
             await self._write_together(pieces[:middle], ends)
@@ -79,12 +149,9 @@ class BulkWriter:
         ends.update((piece.run_guid, end) for piece in pieces)
 
     async def _send(self, pieces: Sequence[Piece], ends: dict[str, Written]) -> Written:
-        lost = next((end for end in ends.values() if end.fate in {Fate.UNKNOWN, Fate.LEASE_LOST}), None)
-        if lost is not None:
-            # The caller starts again from what it reads; more writes would only make more that is unknown.
-            return Written(Fate.LEASE_LOST, lost.reason)
-        if self._lease.remaining_s() <= STORE_WRITE_TIMEOUT_S:
-            return Written(Fate.LEASE_LOST, "the lease of these slots ends too soon to write")
+        stop = self._stop(ends)
+        if stop is not None:
+            return stop
         started_s = self._clock.monotonic_s()
         self._observer.write_request()
         try:
@@ -94,11 +161,30 @@ class BulkWriter:
         except StoreUnavailableError as error:
             return Written(Fate.UNAVAILABLE, str(error))
         except StoreUnknownError as error:
-            passed_s = self._clock.monotonic_s() - started_s
-            await self._clock.sleep(max(0.0, STORE_WRITE_TIMEOUT_S - passed_s) + UNKNOWN_WAIT_MARGIN_S)
-            return Written(Fate.UNKNOWN, str(error))
+            return await self._unknown(error, started_s)
         self._observer.runs_written(len(pieces))
         return Written(Fate.WRITTEN)
+
+    def _stop(self, ends: dict[str, Written]) -> Written | None:
+        """Why nothing may be written any more; None where it may."""
+        lost = next((end for end in ends.values() if end.fate in {Fate.UNKNOWN, Fate.LEASE_LOST}), None)
+        if lost is not None:
+            # The caller starts again from what it reads; more writes would only make more that is unknown.
+            return Written(Fate.LEASE_LOST, lost.reason)
+        if self._lease.remaining_s() <= STORE_WRITE_TIMEOUT_S:
+            return Written(Fate.LEASE_LOST, "the lease of these slots ends too soon to write")
+        return None
+
+    async def _unknown(self, error: StoreUnknownError, started_s: float) -> Written:
+        """After that long the store can't carry it out any more."""
+        passed_s = self._clock.monotonic_s() - started_s
+        await self._clock.sleep(max(0.0, STORE_WRITE_TIMEOUT_S - passed_s) + UNKNOWN_WAIT_MARGIN_S)
+        return Written(Fate.UNKNOWN, str(error))
+
+
+def _refused(error: ChangeRefusedError | StoreRefusedError) -> Written:
+    name = error.name if isinstance(error, ChangeRefusedError) else ErrorName.METADATA_REFUSED
+    return Written(Fate.REFUSED, str(error), name)
 
 
 def waves(pieces: Sequence[Piece]) -> list[list[Piece]]:

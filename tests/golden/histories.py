@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from pipeline.core.errors import ErrorName
 from pipeline.expressions.cel import CelEvaluator
 from pipeline.machine.apply import apply
 from pipeline.machine.dispatches import dispatches
@@ -217,7 +218,7 @@ def _after(run: Run, effects: Sequence[Effect]) -> dict[str, Any]:
 
 def _effect_json(effect: Effect) -> dict[str, Any]:
     if isinstance(effect, WriteEntity):
-        return {"task": effect.task, "entity": effect.entity.model_dump(mode="json")}
+        return {"task": effect.task, "entity": effect.entity.model_dump(mode="json", exclude_none=True)}
     return {name: value for name, value in asdict(effect).items() if value is not None}
 
 
@@ -225,6 +226,8 @@ def _input_json(entry: Input) -> dict[str, Any]:
     if isinstance(entry, Result):
         return {"Result": entry.model_dump(mode="json", exclude_none=True)}
     body = asdict(entry)
+    if body.get("name") == ErrorName.METADATA_REFUSED:
+        del body["name"]  # came later; this is what its absence meant
     if body.get("groups", ...) is None:
         del body["groups"]  # came with groups whose members nobody knows: what was recorded before has none
     return {type(entry).__name__: body}

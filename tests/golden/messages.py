@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from pipeline.messages.changes import AssetChange, AssetRef, Tag
 from pipeline.messages.envelopes import (
     CommandInput,
     DeadLetter,
@@ -94,6 +95,29 @@ MESSAGES: Final[dict[str, Message]] = {
         shard=0,
     ),
     "result-succeeded": _RESULT,
+    "result-changes": Result(
+        run_guid=GUID,
+        task="certify",
+        outcome=Outcome.SUCCEEDED,
+        output={"guid": "asset-1"},
+        changes=(
+            AssetChange(
+                asset=AssetRef(guid="asset-1"),
+                set={"certificateStatus": "VERIFIED", "rowCount": None},
+                add={"ownerUsers": ["ann"]},
+                remove={"ownerUsers": ["bob"]},
+                custom={"team": "sales", "old": None},
+                terms_add=("term-1",),
+                terms_remove=("Revenue@Finance",),
+                tags=(Tag(type_name="PII", attributes={"level": 3}, propagate=False), Tag(type_name="Confidential")),
+                untag=("Public",),
+                expect={"description": None},
+            ),
+            AssetChange(asset=AssetRef(type_name="Table", qualified_name="db/orders"), set={"owner": "ann"}),
+        ),
+        started_at=1,
+        ended_at=2,
+    ),
     "result-failed": Result(
         run_guid=GUID,
         task="notify",

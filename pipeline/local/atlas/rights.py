@@ -18,7 +18,6 @@ from pipeline.directory.port import Person
 from pipeline.local.atlas.errors import AtlasError, Code
 from pipeline.store import types
 
-ENGINE_TYPES: Final = frozenset({types.RUN, types.WORKFLOW, types.ITEM, types.COMMAND, types.DEAD_LETTER})
 RUN_ASKED: Final = frozenset(
     {"name", "qualifiedName", types.RUN_WORKFLOW_GUID, types.RUN_ON_ASSET_GUID, types.RUN_REQUEST}
 )
@@ -60,7 +59,7 @@ class Caller:
         what = f"create entity: type={type_name}"
         if type_name == types.RUN:
             self._ask_for_run(what, given)
-        elif type_name in ENGINE_TYPES:
+        elif type_name in types.ENGINE_TYPES:
             raise self._refusal(what, "it is the engine's; use the API of Blockline")
         elif not self.is_author:
             raise self._refusal(what, "only authors and administrators may")
@@ -72,14 +71,14 @@ class Caller:
         what = f"update entity: type={type_name}"
         if type_name == types.ITEM:
             self._decide(what, before, changed)
-        elif type_name in ENGINE_TYPES:
+        elif type_name in types.ENGINE_TYPES:
             raise self._refusal(what, "it is the engine's; use the API of Blockline")
         elif not self.is_author:
             raise self._refusal(what, "only authors and administrators may")
 
     def may_delete(self, type_name: str) -> None:
         """Raises AtlasError 403 unless they may delete an entity of that type."""
-        if not self.is_admin and (type_name in ENGINE_TYPES or not self.is_author):
+        if not self.is_admin and (type_name in types.ENGINE_TYPES or not self.is_author):
             raise self._refusal(f"delete entity: type={type_name}", "it isn't theirs")
 
     def _ask_for_run(self, what: str, given: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ import orjson
 
 from pipeline.local.atlas.index import column_of
 from pipeline.local.atlas.records import Row
-from pipeline.local.atlas.rights import ENGINE_TYPES, Caller
+from pipeline.local.atlas.rights import Caller
 from pipeline.local.atlas.type_registry import EntityType
 from pipeline.store import types
 
@@ -53,4 +53,4 @@ def _column(kind: EntityType, name: str) -> str:
 
 
 def _is_closed(type_name: str) -> bool:
-    return type_name in ENGINE_TYPES and type_name not in OPEN_TYPES
+    return type_name in types.ENGINE_TYPES and type_name not in OPEN_TYPES

@@ -23,7 +23,7 @@ class PoisonedReads(Wire):
 
     error: Exception = ValueError("an address of 70000 characters")
 
-    async def get(self, guids: Sequence[str]) -> dict[str, Entity]:
+    async def get(self, guids: Sequence[str], *, has_terms: bool = False) -> dict[str, Entity]:
         if POISON in guids:
             raise self.error
         return await super().get(guids)

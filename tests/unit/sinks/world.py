@@ -6,12 +6,14 @@ from typing import Any
 
 from pipeline.directory.port import Person
 from pipeline.messages.canonical import decode
+from pipeline.messages.changes import Tag
 from pipeline.messages.envelopes import EntityWrite, Message, Outcome, Requester, Result
 from pipeline.messages.seal import Seal, Sealed
 from pipeline.store import types
+from pipeline.store.kinds import Kind
 from pipeline.store.mapping import command_write
 from pipeline.store.memory import MemoryEntityStore
-from pipeline.store.port import Entity, Query, StoreRefusedError
+from pipeline.store.port import Entity, Query, StoreRefusedError, StoreUnavailableError
 from pipeline.store.starting import request_body, run_write
 from pipeline.testing.fake_evaluator import FakeEvaluator
 from pipeline.testing.handlers import MemoryDirectory
@@ -67,12 +69,21 @@ class Wire:
         self.reads = 0
         self.bulks: list[list[EntityWrite]] = []
         self.is_refused: Callable[[EntityWrite], bool] = lambda _: False
+        self.classify_errors: list[Exception] = []
+        self.unreadable = ""
+        self.refuses_names: Exception | None = None
+        self.on_read: Callable[[], None] = lambda: None
 
-    async def get(self, guids: Sequence[str]) -> dict[str, Entity]:
+    async def get(self, guids: Sequence[str], *, has_terms: bool = False) -> dict[str, Entity]:
         self.reads += 1
-        return await self.store.get(guids)
+        self.on_read()
+        if self.unreadable in guids:
+            raise StoreUnavailableError("away")
+        return await self.store.get(guids, has_terms=has_terms)
 
     async def get_by_name(self, type_name: str, qualified_name: str) -> Entity | None:
+        if self.refuses_names is not None:
+            raise self.refuses_names
         return await self.store.get_by_name(type_name, qualified_name)
 
     async def find(self, query: Query) -> list[Entity]:
@@ -80,6 +91,14 @@ class Wire:
 
     async def delete(self, guids: Sequence[str]) -> None:
         await self.store.delete(guids)
+
+    async def classify(self, guid: str, tags: Sequence[Tag], untag: Sequence[str]) -> None:
+        if self.classify_errors:
+            raise self.classify_errors.pop(0)
+        await self.store.classify(guid, tags, untag)
+
+    async def kind(self, type_name: str, *, is_fresh: bool = False) -> Kind | None:
+        return await self.store.kind(type_name, is_fresh=is_fresh)
 
     async def upsert(self, entities: Sequence[EntityWrite]) -> dict[str, str]:
         self.bulks.append(list(entities))

@@ -1,0 +1,1 @@
+"""METADATA: changes an asset of the catalog, and reads it."""
