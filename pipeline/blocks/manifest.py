@@ -50,10 +50,10 @@ class Manifest(_Part):
     ``delivery`` says what a repeated attempt does outside: ``pure`` has no outside effect, ``once`` happens once by
     the effect key, ``at-least-once`` may happen again. ``needs`` are the ports handed to the runner's constructor,
     ``capabilities`` what the engine gives or allows (``human``: its task waits for people; ``mail``: it gets the mail
-    server's secret). ``expressions`` names arguments that are CEL, by their path (``approvers.expression``), or that
-    stand for the asset's owners where they are true: the first step of a task gets their value. ``ui`` maps an argument
-    to the widget that edits it. ``blocking`` says that ``run`` may compute or wait for long without ``await``: on one
-    machine it gets a thread of its own, so its ``needs`` are values only.
+    server's secret; ``catalog``: it reaches Atlas). ``expressions`` names arguments that are CEL, by their path
+    (``approvers.expression``), or that stand for the asset's owners where they are true: the first step of a task gets
+    their value. ``ui`` maps an argument to the widget that edits it. ``blocking`` says that ``run`` may compute or wait
+    for long without ``await``: on one machine it gets a thread of its own, so its ``needs`` are values only.
     """
 
     type: str = Field(pattern="^[A-Z][A-Z0-9]*$", max_length=32)
@@ -67,7 +67,7 @@ class Manifest(_Part):
     lease_seconds: float = Field(default=DISPATCH_LEASE_MS / 1000, ge=5, le=DISPATCH_LEASE_MAX_MS / 1000)
     timeout_seconds: float = Field(gt=0, le=TIMEOUT_S_MAX)
     retry: tuple[ManifestRetrier, ...] = ()
-    capabilities: tuple[Literal["human", "mail", "secrets"], ...] = ()
+    capabilities: tuple[Literal["catalog", "human", "mail", "secrets"], ...] = ()
     needs: tuple[str, ...] = ()
     replicas: Replicas = Replicas()
     blocking: bool = False

@@ -183,8 +183,8 @@ _MODELS: Final[dict[str, Any]] = {
 
 
 def model_of(write: EntityWrite, guid: str) -> Any:
-    """The model to send; ``guid`` is the entity's, or negative: then Atlas finds it by its qualified name, and says what
-    it became.
+    """The model to send; ``guid`` is the entity's, or negative: then Atlas finds it by its qualified name, and says
+    what it became.
 
     Attributes that are None keep their values in Atlas, so they are left out; those to be unset are sent as null.
 

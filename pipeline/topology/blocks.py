@@ -1,9 +1,12 @@
 """From the manifests of the installed blocks to what the pipeline needs of them."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from pipeline.blocks.manifest import Manifest
 from pipeline.topology.model import Access, RunnerBlock
+
+_ACCESS: Final = {"mail": Access.MAIL, "catalog": Access.ATLAS}
 
 
 def runner_blocks(manifests: Iterable[Manifest]) -> tuple[RunnerBlock, ...]:
@@ -13,7 +16,7 @@ def runner_blocks(manifests: Iterable[Manifest]) -> tuple[RunnerBlock, ...]:
             type=manifest.type,
             replicas_min=manifest.replicas.min,
             replicas_max=manifest.replicas.max,
-            access=(Access.MAIL,) if "mail" in manifest.capabilities else (),
+            access=tuple(access for name, access in _ACCESS.items() if name in manifest.capabilities),
         )
         for manifest in manifests
     )

@@ -127,6 +127,7 @@ def test_a_container_gets_only_the_secrets_it_needs() -> None:
         "timer": {"blockline-atlas"},
         "orchestrator": {"blockline-engine"},
         "runner-approval": {"blockline-mail"},
+        "runner-metadata": {"blockline-atlas"},
         "runner-notification": {"blockline-mail"},
         "runner-pass": set(),
         "atlas-0": {"blockline-engine", "blockline-atlas"},

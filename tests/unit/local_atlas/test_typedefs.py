@@ -20,7 +20,8 @@ from pipeline.store.typedefs import (
 )
 
 ENGINE = {body["name"]: body for body in engine_typedefs()["entityDefs"]}
-NAMES = {value for name, value in vars(types).items() if name.isupper() and isinstance(value, str)}
+ATLAS_OWN = {types.TERM, types.MEANINGS}
+NAMES = {value for name, value in vars(types).items() if name.isupper() and isinstance(value, str)} - ATLAS_OWN
 
 
 def without(name: str, *dropped: str, **changed: Any) -> dict[str, Any]:
