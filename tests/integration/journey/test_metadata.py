@@ -1,0 +1,75 @@
+"""A workflow changes the catalog: what it wrote stands on the asset, and in the run."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.integration.journey.actors import Stage, statuses
+from tests.mail_server import MailServer
+from tests.product import Product
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with MailServer() as mail:
+        product = Product(tmp_path_factory.mktemp("metadata"), environment={"BLOCKLINE_SMTP_URL": mail.url})
+        with product:
+            stage = Stage(product, mail)
+            stage.people()
+            yield stage
+
+
+def asset_of(stage: Stage, name: str) -> str:
+    attributes = {"name": name, "qualifiedName": f"db/{name}", "ownerUsers": ["hans"]}
+    entity = {"typeName": "Table", "guid": "-1", "attributes": attributes}
+    with stage.api() as admin:
+        answer = admin.post(f"{stage.product.url}/api/atlas/v2/entity/bulk", json={"entities": [entity]})
+    guid: str = answer.raise_for_status().json()["guidAssignments"]["-1"]
+    return guid
+
+
+def attributes_of(stage: Stage, guid: str) -> dict[str, Any]:
+    with stage.api() as admin:
+        answer = admin.get(f"{stage.product.url}/api/atlas/v2/entity/guid/{guid}").raise_for_status()
+    attributes: dict[str, Any] = answer.json()["entity"]["attributes"]
+    return attributes
+
+
+def workflow(*tasks: dict[str, Any]) -> dict[str, Any]:
+    return {"dag": {"entrypoint": tasks[0]["name"], "tasks": list(tasks)}}
+
+
+def change(name: str, arguments: dict[str, Any], **members: Any) -> dict[str, Any]:
+    return {"name": name, "type": "METADATA", "arguments": arguments, **members}
+
+
+def test_a_workflow_changes_an_asset_and_reads_it_afresh(stage: Stage) -> None:
+    asset = asset_of(stage, "orders")
+    spec = workflow(
+        change("describe", {"set": {"description": "Orders of {{ run.requester.name }}"}}),
+        change("own", {"owners": {"users": {"add": ["rosa"]}}}, depends="describe"),
+        change("look", {"read": ["description", "ownerUsers"]}, depends="own"),
+    )
+    stage.publishes("describe-table", spec)
+    run = stage.starts("rosa", "describe-table", asset_guid=asset)
+    ended = stage.run(run, wait_s=40)
+    assert ended["status"] == "SUCCESS", ended["dag"]["tasks"]
+    attributes = attributes_of(stage, asset)
+    assert attributes["description"] == "Orders of rosa"
+    assert sorted(attributes["ownerUsers"]) == ["hans", "rosa"]
+    assert ended["dag"]["tasks"][2]["output"]["attributes"]["description"] == "Orders of rosa"
+
+
+def test_what_the_catalog_refuses_fails_that_task_alone(stage: Stage) -> None:
+    asset = asset_of(stage, "refused")
+    wrong = change("bad", {"set": {"nonsense": "x"}}, depends="a")
+    stage.publishes("refused", workflow({"name": "a", "type": "PASS"}, wrong))
+    run = stage.starts("rosa", "refused", asset_guid=asset)
+    ended = stage.run(run, wait_s=40)
+    assert statuses(ended) == {"a": "SUCCESS", "bad": "FAILURE"}
+    error = ended["dag"]["tasks"][1]["error"]
+    assert error["name"] == "Metadata.Refused"
+    assert "nonsense" in error["message"]
