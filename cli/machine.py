@@ -47,6 +47,8 @@ from pipeline.process.settings import ServerSettings
 from pipeline.store.atlas import AtlasEntityStore
 from pipeline.store.atlas_http import AtlasAccess
 from pipeline.topology.values import Values
+from pipeline.web.open import open_web_client
+from pipeline.web.port import WebClient
 
 INSIDE: Final = "http://127.0.0.1"
 """Never connected to: requests of our own go to the app in this process (pyatlan wants an address it believes)."""
@@ -121,6 +123,7 @@ class Machine:
             registry=registry,
             directory=directory,
             mailer=mail.mailer,
+            web=self._web(),
             reader=reader,
             on_done=self._on_done(outbox),
             clock=self._clock,
@@ -183,6 +186,10 @@ class Machine:
                 self._sinks.look(self._plane.status(), self._clock.monotonic_s())
             await self._topic.look()
             await self._clock.sleep(LOOK_S)
+
+    def _web(self) -> WebClient:
+        settings = self._settings
+        return open_web_client(settings.http_allow, settings.http_allow_plain, settings.http_authorities)
 
     def _kept(self, mail: OpenedMail) -> KeptMails | None:
         self.has_outbox = mail.via is Via.OUTBOX

@@ -25,6 +25,7 @@ from pipeline.store.catalog import StoreCatalog
 from pipeline.store.file_lease import FileSlotLease
 from pipeline.store.port import EntityStore
 from pipeline.topology.build import atlas_vertex, runner_vertex
+from pipeline.web.port import WebClient
 from sinks.atlas.admission import Admission
 from sinks.atlas.handler import AtlasSinkHandler, Shard
 from sinks.atlas.server import build_server as build_atlas_server
@@ -51,6 +52,7 @@ class Parts:
     registry: Registry
     directory: Directory
     mailer: Mailer
+    web: WebClient
     reader: EventReader
     on_done: Callable[[list[Position]], Awaitable[None]]
     clock: Clock
@@ -115,6 +117,7 @@ def _runner(parts: Parts, block_type: str) -> ServerFactory:
         "mailer": parts.mailer,
         "public_url": parts.public_url,
         "catalog": StoreCatalog(parts.store),
+        "web": parts.web,
     }
     runner = parts.registry.create(block_type, ports)
     shell = RunnerShell(runner, parts.registry.manifest(block_type), parts.clock, time_limit=AsyncioTimeLimit())

@@ -111,3 +111,17 @@ COMMAND_WAIT_S: Final = 5.0
 LEASE_S: Final = 30.0
 LEASE_RENEW_S: Final = 5.0
 STORE_WRITE_TIMEOUT_S: Final = 10.0
+HTTP_BODY_BYTES_MAX: Final = 512 * 1024
+"""Of the answer to an HTTP task, unpacked as well as packed; with its headers it fits into an output's entity."""
+HTTP_PROBLEM_BYTES_MAX: Final = 16 * 1024
+"""Of the body of a refusal, which is read for its reason alone."""
+HTTP_REDIRECTS_MAX: Final = 5
+HTTP_HEADERS_MAX: Final = 50
+HTTP_HEADER_CHARS_MAX: Final = 8 * 1024
+HTTP_URL_CHARS_MAX: Final = 8 * 1024
+HTTP_CONNECT_TIMEOUT_S: Final = 10.0
+"""For one address to take the connection, TLS included; a task's time-out covers everything."""
+HTTP_ADDRESSES_MAX: Final = 4
+"""Addresses of one name that are tried."""
+HTTP_LOOK_UPS_MAX: Final = 16
+"""Names a process looks up at the same time; one that hangs holds a thread until the system gives up."""

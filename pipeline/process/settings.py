@@ -40,6 +40,18 @@ class ServerSettings:
     )
     mail_from: str = _setting("blockline@localhost", "Sender of mails.")
     shards: int = _setting(1, "Number of sinks, 1 to 256; may change between starts.")
+    http_allow: str = _setting(
+        "",
+        "What HTTP tasks may call inside: hosts (`jira.example`, `*.example`), addresses and networks "
+        "(`10.1.0.0/16`), each perhaps with a port, commas between. By a host's name it may have private addresses; "
+        "link-local ones and those that hand out a machine's credentials need an entry of their own.",
+    )
+    http_allow_plain: str = _setting(
+        "", "What HTTP tasks may call without TLS, in the same form; `*` is everything that they may call."
+    )
+    http_authorities: str = _setting(
+        "", "PEM file of certificate authorities that HTTP tasks trust beside the public ones."
+    )
     kafka: str = _setting("", "A Kafka to use instead of the embedded broker: `HOST:PORT`.", flag="--kafka")
     atlas: str = _setting(
         "", "An Apache Atlas to use instead of the embedded one; not available in this version.", flag="--atlas"

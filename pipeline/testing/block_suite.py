@@ -28,6 +28,7 @@ from pipeline.messages.envelopes import Dispatch, Requester, Result, parse_shard
 from pipeline.messages.tagged import shard_tag
 from pipeline.store import types
 from pipeline.store.typedefs import shipped_kind
+from pipeline.web.memory import MemoryAnswer, MemoryWebClient
 
 T = TypeVar("T")
 EXAMPLE_AT_MS: Final = 1_795_439_555_000
@@ -189,12 +190,18 @@ Ports = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 def example_ports(world: Mapping[str, Any]) -> dict[str, Any]:
     """The fakes for the ports of the installed blocks; a package with other ports adds its own to these."""
     refused = frozenset({"*"}) if world.get("mail") == "refuses" else frozenset[str]()
+    answers = world.get("web", [])
     return {
         "directory": ExampleDirectory(world),
         "mailer": MemoryMailer(is_away=world.get("mail") == "away", refused=refused),
         "public_url": "",
         "catalog": ExampleCatalog(world),
+        "web": MemoryWebClient(is_away=True) if answers == "away" else MemoryWebClient(map(_web_answer, answers)),
     }
+
+
+def _web_answer(said: Mapping[str, Any]) -> MemoryAnswer:
+    return MemoryAnswer(said.get("status", 200), said.get("headers", {}), said.get("body", "").encode())
 
 
 def examples_of(block: Block) -> list[Example]:
@@ -306,8 +313,9 @@ def check_block(registry: Registry, block_type: str, ports: Ports = example_port
 
 
 def _effects(fakes: Mapping[str, Any]) -> int:
-    mailer = fakes.get("mailer")
-    return len(mailer.mails) if isinstance(mailer, MemoryMailer) else 0
+    mailer, web = fakes.get("mailer"), fakes.get("web")
+    mails = len(mailer.mails) if isinstance(mailer, MemoryMailer) else 0
+    return mails + (len(web.done) if isinstance(web, MemoryWebClient) else 0)
 
 
 def _compare(example: Example, result: Result) -> None:

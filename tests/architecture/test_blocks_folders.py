@@ -9,7 +9,7 @@ FOLDERS = sorted(path for path in RUNNERS.iterdir() if path.is_dir() and path.na
 
 
 def test_there_are_blocks() -> None:
-    assert {"pass_", "notification", "approval"} <= {folder.name for folder in FOLDERS}
+    assert {"pass_", "notification", "approval", "http"} <= {folder.name for folder in FOLDERS}
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)

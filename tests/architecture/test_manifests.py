@@ -128,6 +128,7 @@ def test_a_container_gets_only_the_secrets_it_needs() -> None:
         "orchestrator": {"blockline-engine"},
         "runner-approval": {"blockline-mail"},
         "runner-metadata": {"blockline-atlas"},
+        "runner-http": set(),
         "runner-notification": {"blockline-mail"},
         "runner-pass": set(),
         "atlas-0": {"blockline-engine", "blockline-atlas"},

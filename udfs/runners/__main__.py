@@ -16,10 +16,11 @@ from pipeline.mail.open import open_mailer
 from pipeline.process.clock import SystemClock
 from pipeline.process.logs import configure
 from pipeline.process.settings import ServerSettings, server_settings
+from pipeline.web.open import open_web_client
 from udfs.runners.server import build_server
 
 _USAGE_EXIT: Final = 2
-_PROVIDED: Final = frozenset({"mailer", "public_url"})
+_PROVIDED: Final = frozenset({"mailer", "public_url", "web"})
 
 
 def main(arguments: list[str], environment: Mapping[str, str]) -> int:
@@ -54,6 +55,8 @@ def _ports(needs: tuple[str, ...], settings: ServerSettings) -> dict[str, Any]:
         ports["mailer"] = open_mailer(
             settings.smtp_url, settings.mail_from, Path(settings.data) / "mail.sqlite3"
         ).mailer
+    if "web" in needs:
+        ports["web"] = open_web_client(settings.http_allow, settings.http_allow_plain, settings.http_authorities)
     return ports
 
 

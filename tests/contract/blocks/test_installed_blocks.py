@@ -20,7 +20,7 @@ EXAMPLES = [(REGISTRY.block(kind), example) for kind in TYPES for example in exa
 
 
 def test_the_blocks_of_this_version_are_installed() -> None:
-    assert TYPES == ("APPROVAL", "METADATA", "NOTIFICATION", "PASS")
+    assert TYPES == ("APPROVAL", "HTTP", "METADATA", "NOTIFICATION", "PASS")
 
 
 @pytest.mark.parametrize("block_type", TYPES)

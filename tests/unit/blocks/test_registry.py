@@ -13,8 +13,8 @@ def is_template(text: str) -> bool:
 
 
 def test_types_have_the_blocks_of_control_among_them() -> None:
-    assert REGISTRY.types() == ("APPROVAL", "CONDITION", "METADATA", "NOTIFICATION", "PASS", "SWITCH", "WAIT")
-    assert REGISTRY.runner_types() == ("APPROVAL", "METADATA", "NOTIFICATION", "PASS")
+    assert REGISTRY.types() == ("APPROVAL", "CONDITION", "HTTP", "METADATA", "NOTIFICATION", "PASS", "SWITCH", "WAIT")
+    assert REGISTRY.runner_types() == ("APPROVAL", "HTTP", "METADATA", "NOTIFICATION", "PASS")
 
 
 @pytest.mark.parametrize("block_type", REGISTRY.types())
