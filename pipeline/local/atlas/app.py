@@ -33,6 +33,9 @@ _NAME: Final = "attr:qualifiedName"
 _PREFIXES: Final = ("/api/atlas/v2", "/api/meta")
 _KINDS: Final = {"entitydef": "ENTITY", "enumdef": "ENUM", "classificationdef": "CLASSIFICATION", "typedef": None}
 
+NOTHING: Final = object()
+"""What a handler gives where Atlas answers 204."""
+
 Handler = Callable[["Asked"], Awaitable[Any]]
 
 
@@ -149,6 +152,21 @@ async def _delete_guid(asked: Asked) -> Any:
     return (await asked.service.delete(asked.caller, [asked.path("guid")])).shown()
 
 
+async def _post_marks(asked: Asked) -> Any:
+    await asked.service.mark(asked.caller, asked.path("guid"), await asked.body(), is_new=True)
+    return NOTHING
+
+
+async def _put_marks(asked: Asked) -> Any:
+    await asked.service.mark(asked.caller, asked.path("guid"), await asked.body(), is_new=False)
+    return NOTHING
+
+
+async def _delete_mark(asked: Asked) -> Any:
+    await asked.service.unmark(asked.caller, asked.path("guid"), asked.path("name"))
+    return NOTHING
+
+
 async def _get_named(asked: Asked) -> Any:
     entity = await asked.service.get_named(asked.caller, asked.path("type"), asked.qualified_name())
     return {"entity": entity, "referredEntities": {}}
@@ -184,6 +202,8 @@ _ROUTES: Final[tuple[tuple[str, dict[str, Handler]], ...]] = (
     ("/entity/bulk", {"POST": _post_bulk, "GET": _get_bulk, "DELETE": _delete_bulk}),
     ("/search/basic", {"POST": _search}),
     ("/entity/guid/{guid}", {"GET": _get_guid, "PUT": _put_guid, "DELETE": _delete_guid}),
+    ("/entity/guid/{guid}/classifications", {"POST": _post_marks, "PUT": _put_marks}),
+    ("/entity/guid/{guid}/classification/{name}", {"DELETE": _delete_mark}),
     ("/entity/uniqueAttribute/type/{type}", {"GET": _get_named, "PUT": _put_named, "DELETE": _delete_named}),
     ("/entity", {"POST": _post_entity}),
     ("/entity/{guid}/audit", {"GET": _audit}),
@@ -296,4 +316,6 @@ def refusal(error: AtlasError) -> Response:
 
 
 def _json(body: Any, status: int = 200) -> Response:
+    if body is NOTHING:
+        return Response(status_code=204)
     return Response(orjson.dumps(body), status, media_type="application/json")

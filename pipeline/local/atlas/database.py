@@ -24,7 +24,7 @@ GROUP_MAX: Final = 64
 READERS: Final = 2
 _CACHE_KIB: Final = 16 * 1024
 _BUSY_S: Final = 10.0
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _LOG: Final = logging.getLogger(__name__)
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS typedef (
@@ -42,7 +42,8 @@ CREATE TABLE IF NOT EXISTS entity (
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
     classifications TEXT,
-    attributes TEXT NOT NULL
+    attributes TEXT NOT NULL,
+    custom TEXT
 );
 CREATE UNIQUE INDEX IF NOT EXISTS entity_name ON entity (type, qualified_name) WHERE is_deleted = 0;
 CREATE TABLE IF NOT EXISTS audit (
@@ -281,5 +282,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > _FORMAT:
         raise DatabaseError("The data was written by a later version of this program.")
+    if version == 1:
+        connection.executescript(f"ALTER TABLE entity ADD COLUMN custom TEXT; PRAGMA user_version = {_FORMAT};")
     if version == 0:
         connection.executescript(f"{_SCHEMA} PRAGMA user_version = {_FORMAT};")

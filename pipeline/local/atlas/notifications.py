@@ -40,6 +40,22 @@ def updated(type_name: str, guid: str, told: Mapping[str, Any], at: int) -> list
     return _messages(b"ENTITY_UPDATE", _entity(type_name, guid, told), at)
 
 
+def marked(  # noqa: PLR0917  (a notification's parts)
+    operation: bytes,
+    type_name: str,
+    guid: str,
+    told: Mapping[str, Any],
+    classifications: Sequence[Mapping[str, Any]],
+    at: int,
+) -> list[bytes]:
+    """``told``: all notified attributes; ``classifications`` as they are after the change."""
+    entity = _entity(type_name, guid, told, status="ACTIVE")
+    if classifications:
+        entity["classificationNames"] = [each["typeName"] for each in classifications]
+        entity["classifications"] = list(classifications)
+    return _messages(operation, entity, at)
+
+
 def deleted(type_name: str, guid: str, attributes: Mapping[str, Any], at: int) -> list[bytes]:
     """The status still says ACTIVE, as Atlas' own."""
     told = {name: attributes.get(name) for name in _ON_DELETE}

@@ -11,7 +11,7 @@ from pipeline.local.atlas.type_registry import EntityType
 
 COLUMNS: Final = (
     "id, guid, type, qualified_name, is_deleted, version, created_by, updated_by, created_at, updated_at, "
-    "classifications, attributes"
+    "classifications, attributes, custom"
 )
 SYSTEM: Final = {
     "__guid": "guid",
@@ -41,6 +41,7 @@ class Row(NamedTuple):
     updated_at: int
     classifications: str | None
     attributes: str
+    custom: str | None = None
 
     @property
     def status(self) -> str:
@@ -50,6 +51,7 @@ class Row(NamedTuple):
     def shown(self) -> dict[str, Any]:
         """The whole entity."""
         classifications = orjson.Fragment(self.classifications) if self.classifications else []
+        custom = {"customAttributes": orjson.Fragment(self.custom)} if self.custom else {}
         return {
             "typeName": self.type,
             "attributes": orjson.Fragment(self.attributes),
@@ -64,6 +66,7 @@ class Row(NamedTuple):
             "relationshipAttributes": {},
             "classifications": classifications,
             "labels": [],
+            **custom,
         }
 
     def header(self, attributes: Mapping[str, Any]) -> dict[str, Any]:

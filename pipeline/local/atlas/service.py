@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from pipeline.core.clock import Clock
-from pipeline.local.atlas import records, search, typedefs
+from pipeline.local.atlas import marking, records, search, typedefs
 from pipeline.local.atlas.database import Database, Transaction
 from pipeline.local.atlas.errors import AtlasError, Code
 from pipeline.local.atlas.rights import Caller
@@ -95,6 +95,29 @@ class AtlasService:
             return writes.change(row, Given(kind, guid, attributes, attributes))
 
         return await self._write(caller, work)
+
+    async def mark(self, caller: Caller, guid: str, body: Any, *, is_new: bool) -> None:
+        """Put classifications on an entity (``is_new``), or change the attributes of those it has."""
+        given = marking.read_marks(body, self.types)
+
+        def work(writes: Writes) -> Mutation:
+            row = _live(writes.transaction.connection, guid)
+            kind = self.types.entity_type(row.type)
+            if is_new:
+                return writes.mark(row, kind, "ADD", marking.added(row, kind, given, self.types))
+            return writes.mark(row, kind, "UPDATE", marking.changed(row, given))
+
+        await self._write(caller, work)
+
+    async def unmark(self, caller: Caller, guid: str, name: str) -> None:
+        """Take a classification off an entity."""
+
+        def work(writes: Writes) -> Mutation:
+            row = _live(writes.transaction.connection, guid)
+            kind = self.types.entity_type(row.type)
+            return writes.mark(row, kind, "DELETE", marking.taken_off(row, name, self.types))
+
+        await self._write(caller, work)
 
     async def delete(self, caller: Caller, guids: Sequence[str]) -> Mutation:
         """Soft delete; guids that don't exist are ignored, as Atlas does."""

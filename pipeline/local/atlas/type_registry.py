@@ -109,11 +109,7 @@ class TypeRegistry:
             AtlasError: they don't fit together.
         """
         by_name = {body["name"]: body for body in bodies}
-        enums = {
-            name: frozenset(str(element["value"]) for element in body.get("elementDefs") or ())
-            for name, body in by_name.items()
-            if body["category"] == "ENUM"
-        }
+        enums = enums_of(by_name)
         entities = {name: body for name, body in by_name.items() if body["category"] == "ENTITY"}
         types = {name: _entity_type(name, entities, enums) for name in entities}
         return cls(by_name, types)
@@ -138,9 +134,41 @@ class TypeRegistry:
         wanted = self.entity_type(name)
         return [wanted, *(kind for _, kind in sorted(self.entity_types.items()) if wanted.name in kind.super_types)]
 
+    def classification_values(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What was given of a classification's attributes, in their own kinds; others are left out, as Atlas does.
+
+        Raises:
+            AtlasError: 400, a value isn't of its attribute's type.
+        """
+        enums = enums_of(self.bodies)
+        values = {}
+        for kind in _ancestry(name, self.bodies, ()):
+            for body in self.bodies[kind].get("attributeDefs") or ():
+                attribute = _attribute(kind, body, enums)
+                if given.get(attribute.name) is None or attribute.name in values:
+                    continue
+                try:
+                    values[attribute.name] = attribute.check(given[attribute.name])
+                except (TypeError, ValueError, OverflowError):
+                    raise AtlasError(
+                        Code.INVALID_PARAMETERS,
+                        f"invalid parameters: {name}.{attribute.name}={given[attribute.name]}: invalid value for type "
+                        f"{attribute.type_name}",
+                    ) from None
+        return values
+
     def knows_classification(self, name: Any) -> bool:
         """Whether a classification of that name is registered."""
         return isinstance(name, str) and self.bodies.get(name, {}).get("category") == "CLASSIFICATION"
+
+
+def enums_of(bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, frozenset[str]]:
+    """The members of each enum."""
+    return {
+        name: frozenset(str(element["value"]) for element in body.get("elementDefs") or ())
+        for name, body in bodies.items()
+        if body["category"] == "ENUM"
+    }
 
 
 def check_name(name: Any) -> str:

@@ -1,5 +1,6 @@
 """Writes of entities: what one request does inside its transaction. Pure but for the connection it is handed."""
 
+import re
 import secrets
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -8,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from pipeline.local.atlas import index, notifications, records
+from pipeline.local.atlas import index, marking, notifications, records
 from pipeline.local.atlas.database import Transaction
 from pipeline.local.atlas.errors import AtlasError, Code
 from pipeline.local.atlas.records import Row
@@ -18,12 +19,15 @@ from pipeline.local.atlas.type_registry import EntityType, TypeRegistry
 
 AUDIT_VALUE_CHARS_MAX: Final = 256
 """Longer values (documents, requests) are named in the audit, not repeated: they would make up most of the file."""
+CUSTOM_NAME_CHARS_MAX: Final = 50
+_CUSTOM_NAME: Final = re.compile(r"[a-zA-Z0-9_-]*")
 _INSERT: Final = (
     "INSERT INTO entity (guid, type, qualified_name, is_deleted, version, created_by, updated_by, created_at, "
-    "updated_at, classifications, attributes) VALUES (?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?)"
+    "updated_at, classifications, attributes, custom) VALUES (?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?, ?)"
 )
 _UPDATE: Final = (
-    "UPDATE entity SET qualified_name = ?, version = ?, updated_by = ?, updated_at = ?, attributes = ? WHERE id = ?"
+    "UPDATE entity SET qualified_name = ?, version = ?, updated_by = ?, updated_at = ?, attributes = ?, custom = ? "
+    "WHERE id = ?"
 )
 
 
@@ -45,6 +49,8 @@ class Given:
     attributes: Mapping[str, Any]
     named: Mapping[str, Any]
     classifications: tuple[Mapping[str, Any], ...] = ()
+    custom: Mapping[str, str] | None = None
+    """All custom attributes; None keeps those that are there."""
 
     @property
     def has_guid(self) -> bool:
@@ -154,7 +160,19 @@ class Writes:
         name = attributes["qualifiedName"]
         connection = self.transaction.connection
         row_id = connection.execute(
-            _INSERT, (guid, kind.name, name, by, by, self.at, self.at, kept, orjson.dumps(attributes).decode())
+            _INSERT,
+            (
+                guid,
+                kind.name,
+                name,
+                by,
+                by,
+                self.at,
+                self.at,
+                kept,
+                orjson.dumps(attributes).decode(),
+                _text(given.custom),
+            ),
         ).lastrowid
         assert row_id is not None  # noqa: S101  (an INSERT has one)
         index.insert(connection, kind, row_id, self.at, attributes)
@@ -168,15 +186,19 @@ class Writes:
         kind, before = given.kind, orjson.loads(row.attributes)
         changed = {name: value for name, value in given.attributes.items() if before.get(name) != value}
         # What they may not read they don't learn by asking whether a write would change it.
-        self.caller.may_update(kind.name, before, (changed if may_read(self.caller, row) else given.attributes).keys())
-        if not changed:
+        custom = row.custom if given.custom is None else _text(given.custom)
+        is_custom = custom != row.custom
+        asked = {*(changed if may_read(self.caller, row) else given.attributes)}
+        self.caller.may_update(kind.name, before, asked | {"customAttributes"} if is_custom else asked)
+        if not changed and not is_custom:
             return
         after = {name: value for name, value in (before | changed).items() if value is not None}
         name, version = after["qualifiedName"], row.version + 1
         connection = self.transaction.connection
         if name != row.qualified_name and records.by_name(connection, kind.name, name) is not None:
             raise AtlasError(Code.INVALID_PARAMETERS, f"invalid parameters: another {kind.name} is called {name}")
-        connection.execute(_UPDATE, (name, version, self.caller.name, self.at, orjson.dumps(after).decode(), row.id))
+        kept = orjson.dumps(after).decode()
+        connection.execute(_UPDATE, (name, version, self.caller.name, self.at, kept, custom, row.id))
         index.update(connection, kind, row.id, changed)
         self._note(row.id, version, "ENTITY_UPDATE", f"Updated: {_summary(kind.name, row.guid, changed)}")
         # As Atlas: all that the request carried, once anything has changed.
@@ -185,6 +207,19 @@ class Writes:
         if row.guid not in self.mutation.created:
             shown = records.header(kind.name, row.guid, "ACTIVE", _shown(after), row.classifications)
             self.mutation.updated[row.guid] = shown
+
+    def mark(self, row: Row, kind: EntityType, operation: str, tags: marking.Tags) -> Mutation:
+        """Give an entity these classifications; ``operation`` (ADD, UPDATE, DELETE) is what is told of it."""
+        self.caller.may_update(kind.name, orjson.loads(row.attributes), {"classifications"})
+        kept = orjson.dumps(tags).decode() if tags else None
+        self.transaction.connection.execute(
+            "UPDATE entity SET classifications = ?, version = version + 1, updated_by = ?, updated_at = ? WHERE id = ?",
+            (kept, self.caller.name, self.at, row.id),
+        )
+        names = ", ".join(tag["typeName"] for tag in tags)
+        self._note(row.id, row.version + 1, f"CLASSIFICATION_{operation}", f"Classifications now: {names}")
+        self._told.extend(marking.told(kind, row, operation, tags, self.at))
+        return self._finish()
 
     def _note(self, row_id: int, version: int, action: str, details: str) -> None:
         self._audit.append((row_id, version, self.at, self.caller.name, action, details))
@@ -206,6 +241,8 @@ def read_entity(body: Any, types: TypeRegistry, *, is_partial: bool = False) -> 
     """
     if not isinstance(body, dict) or not isinstance(body.get("attributes", {}), dict):
         raise AtlasError(Code.INVALID_PARAMETERS, "invalid parameters: an entity is an object with attributes")
+    if body.get("relationshipAttributes"):
+        raise AtlasError(Code.NOT_HERE, "The embedded Atlas has no relationships, so no glossary terms on assets.")
     kind = types.entity_type(body.get("typeName"))
     named = body.get("attributes") or {}
     return Given(
@@ -214,6 +251,7 @@ def read_entity(body: Any, types: TypeRegistry, *, is_partial: bool = False) -> 
         attributes=kind.normalise(named, is_partial=is_partial),
         named=named,
         classifications=_classifications(body.get("classifications") or (), types),
+        custom=_custom(body.get("customAttributes")),
     )
 
 
@@ -236,6 +274,29 @@ def _classifications(given: Any, types: TypeRegistry) -> tuple[Mapping[str, Any]
         if not types.knows_classification(each.get("typeName")):
             raise AtlasError(Code.UNKNOWN_CLASSIFICATION, f"{each.get('typeName')}: Unknown/invalid classification")
     return tuple(given)
+
+
+def _custom(given: Any) -> dict[str, str] | None:
+    if given is None:
+        return None
+    if not isinstance(given, dict):
+        raise AtlasError(Code.INVALID_PARAMETERS, "invalid parameters: customAttributes are an object of texts")
+    for name in given:
+        if len(name) > CUSTOM_NAME_CHARS_MAX:
+            raise AtlasError(
+                Code.CUSTOM_NAME_LENGTH,
+                f"Invalid key: {name} in custom attribute, key size should not be greater than {CUSTOM_NAME_CHARS_MAX}",
+            )
+        if not _CUSTOM_NAME.fullmatch(name):
+            raise AtlasError(
+                Code.CUSTOM_NAME_CHARACTERS,
+                f"Invalid key: {name} in custom attribute, key should only contain alphanumeric characters, _ or -",
+            )
+    return {name: value if isinstance(value, str) else orjson.dumps(value).decode() for name, value in given.items()}
+
+
+def _text(custom: Mapping[str, str] | None) -> str | None:
+    return None if custom is None else orjson.dumps(custom, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _shown(attributes: Mapping[str, Any]) -> dict[str, Any]:

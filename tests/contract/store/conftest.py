@@ -90,7 +90,7 @@ async def store_of(kind: str, folder: Path) -> AsyncIterator[EntityStore]:
         else:
             url = httpx.URL(REAL)
             async with httpx.AsyncClient(base_url=url, timeout=60) as client:
-                await register(client)
+                await register(client, with_catalog=True)
             access = AtlasAccess.basic(str(url.copy_with(userinfo=b"")), url.username, url.password)
         store = AtlasEntityStore(access)
         stack.push_async_callback(store.aclose)

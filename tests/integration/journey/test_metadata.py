@@ -73,3 +73,22 @@ def test_what_the_catalog_refuses_fails_that_task_alone(stage: Stage) -> None:
     error = ended["dag"]["tasks"][1]["error"]
     assert error["name"] == "Metadata.Refused"
     assert "nonsense" in error["message"]
+
+
+def test_classifications_custom_attributes_and_an_expectation(stage: Stage) -> None:
+    asset = asset_of(stage, "marked")
+    marks = {"classifications": {"add": ["PII"]}, "customAttributes": {"set": {"team": "sales"}}}
+    spec = workflow(
+        change("mark", marks),
+        change("expect", {"expect": {"name": "other"}, "set": {"rowCount": 1}}, depends="mark"),
+    )
+    stage.publishes("mark-table", spec)
+    ended = stage.run(stage.starts("rosa", "mark-table", asset_guid=asset), wait_s=40)
+    assert statuses(ended) == {"mark": "SUCCESS", "expect": "FAILURE"}
+    assert ended["dag"]["tasks"][1]["error"]["name"] == "Metadata.Conflict"
+    with stage.api() as admin:
+        answer = admin.get(f"{stage.product.url}/api/atlas/v2/entity/guid/{asset}").raise_for_status()
+    entity = answer.json()["entity"]
+    assert [tag["typeName"] for tag in entity["classifications"]] == ["PII"]
+    assert entity["customAttributes"] == {"team": "sales"}
+    assert "rowCount" not in entity["attributes"]

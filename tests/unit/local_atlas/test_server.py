@@ -210,7 +210,7 @@ def test_strangers_are_refused_everywhere(tmp_path: Path, headers: dict[str, str
     ("method", "path"),
     [
         ("POST", "/api/meta/search/indexsearch"),
-        ("POST", "/api/atlas/v2/entity/guid/g/classifications"),
+        ("GET", "/api/atlas/v2/entity/guid/g/classifications"),
         ("GET", "/api/atlas/v2/lineage/g"),
         ("PUT", "/api/atlas/v2/entity/bulk"),
         ("DELETE", "/api/atlas/v2/types/typedefs"),
