@@ -134,7 +134,7 @@ def _atlas(parts: Parts, shard: int) -> ServerFactory:
         parts.store,
         parts.seal,
         parts.evaluator,
-        FileSlotLease(parts.folder, shard),
+        FileSlotLease(parts.folder, shard, parts.shards),
         parts.clock,
         shard=Shard(shard, parts.shards),
         admission=Admission(parts.store, parts.directory, parts.registry.defaults(parts.registry.runner_types())),

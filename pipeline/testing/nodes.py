@@ -2,14 +2,18 @@
 
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 from pipeline.blocks.shell import OverTimeError
-from pipeline.core.limits import LEASE_RENEW_S, LEASE_S, STORE_WRITE_TIMEOUT_S
+from pipeline.core.errors import BlocklineError
+from pipeline.core.limits import STORE_WRITE_TIMEOUT_S
 from pipeline.messages.changes import Tag
 from pipeline.messages.envelopes import EntityWrite
 from pipeline.store.kinds import Kind
+from pipeline.store.leases import LeaseConflictError, LeaseRecord, LeasesUnavailableError
 from pipeline.store.memory import MemoryEntityStore
+from pipeline.store.memory_leases import MemoryLeaseRecords
 from pipeline.store.port import Entity, Query, StoreRefusedError, StoreUnavailableError, StoreUnknownError
 from pipeline.testing.chance import Chance
 from pipeline.testing.faults import Faults, WriteFate, draw_write
@@ -17,6 +21,7 @@ from pipeline.testing.scheduler import Process, Resume, Scheduler, Step, at_once
 
 T = TypeVar("T")
 _LATENCY_MS: Final = 20
+_LEASE_TIMEOUT_MS: Final = 4_000
 
 
 @dataclass(slots=True)
@@ -65,6 +70,7 @@ class NodeClock:
     def __init__(self, scheduler: Scheduler, node: Node) -> None:
         """Reads the skew at each call: it may jump."""
         self._scheduler = scheduler
+        self._began_ms = scheduler.now_ms
         self._node = node
 
     def now_ms(self) -> int:
@@ -72,8 +78,8 @@ class NodeClock:
         return self._scheduler.now_ms + self._node.skew_ms
 
     def monotonic_s(self) -> float:
-        """See :class:`pipeline.core.clock.Clock`."""
-        return self._scheduler.now_ms / 1000
+        """See :class:`pipeline.core.clock.Clock`; each node's begins when it does."""
+        return (self._scheduler.now_ms - self._began_ms) / 1000
 
     async def sleep(self, seconds: float) -> None:
         """See :class:`pipeline.core.clock.Clock`."""
@@ -243,53 +249,53 @@ def _away() -> None:
     raise StoreUnavailableError("the store is away")
 
 
-class LeaseServer:
-    """Who holds a shard's slots, with compare-and-set, as a cluster's Lease."""
-
-    def __init__(self) -> None:
-        """Nobody does."""
-        self.holder: Node | None = None
-        self.until_ms = 0
-
-
-class NodeLease:
-    """One node's view of a lease: counted from before it asked, so that it never believes too long."""
+class NodeLeaseRecords:
+    """The cluster's records of leases as one node reaches them: late, away, or with a lost answer."""
 
     def __init__(
-        self, scheduler: Scheduler, chance: Chance, faults: Callable[[], Faults], node: Node, server: LeaseServer
+        self,
+        scheduler: Scheduler,
+        chance: Chance,
+        faults: Callable[[], Faults],
+        records: MemoryLeaseRecords,
     ) -> None:
-        """Not held until ``acquire``."""
+        """``records`` are the cluster's own."""
         self._scheduler = scheduler
         self._chance = chance
         self._faults = faults
-        self._node = node
-        self._server = server
-        self._until_ms = 0
+        self._records = records
 
-    async def acquire(self) -> bool:
-        """See :class:`pipeline.store.leases.SlotLease`."""
-        if self.remaining_s() > LEASE_S - LEASE_RENEW_S:
-            return True
-        asked_ms = self._scheduler.now_ms
+    async def list(self) -> Sequence[LeaseRecord]:
+        """See :class:`pipeline.store.leases.LeaseRecords`."""
+        found: Sequence[LeaseRecord] = await self._ask(lambda: at_once(self._records.list()))
+        return found
+
+    async def create(self, record: LeaseRecord) -> LeaseRecord:
+        """See :class:`pipeline.store.leases.LeaseRecords`."""
+        made: LeaseRecord = await self._ask(lambda: at_once(self._records.create(record)))
+        return made
+
+    async def replace(self, record: LeaseRecord) -> LeaseRecord:
+        """See :class:`pipeline.store.leases.LeaseRecords`."""
+        written: LeaseRecord = await self._ask(lambda: at_once(self._records.replace(record)))
+        return written
+
+    async def _ask(self, action: Callable[[], Any]) -> Any:
         if self._chance.hits(self._faults().lease_renewal_fails):
-            await later(self._scheduler, self._chance.soon(_LATENCY_MS), lambda: None)
-            return self.remaining_s() > 0
-        is_ours: bool = await later(self._scheduler, self._chance.soon(_LATENCY_MS), self._take)
-        self._until_ms = asked_ms + round(LEASE_S * 1000) if is_ours else 0
-        return is_ours
+            # Carried out or not, and then perhaps after the time-out: nobody knows who asked.
+            if self._chance.hits(0.5):
+                self._scheduler.after(self._chance.soon(_LEASE_TIMEOUT_MS * 3), partial(_try, action))
+            await later(self._scheduler, self._chance.soon(_LEASE_TIMEOUT_MS), lambda: None)
+            raise LeasesUnavailableError("the answer was lost")
+        answer = await later(self._scheduler, self._chance.soon(_LATENCY_MS), partial(_try, action))
+        value, error = await later(self._scheduler, self._chance.soon(_LATENCY_MS), lambda: answer)
+        if error is not None:
+            raise error
+        return value
 
-    def remaining_s(self) -> float:
-        """See :class:`pipeline.store.leases.SlotLease`."""
-        return max(0.0, (self._until_ms - self._scheduler.now_ms) / 1000)
 
-    async def release(self) -> None:
-        """See :class:`pipeline.store.leases.SlotLease`."""
-        self._until_ms = 0
-
-    def _take(self) -> bool:
-        now = self._scheduler.now_ms
-        if self._server.holder is not self._node and self._server.until_ms > now:
-            return False
-        self._server.holder = self._node
-        self._server.until_ms = now + round(LEASE_S * 1000)
-        return True
+def _try(action: Callable[[], Any]) -> tuple[Any, BlocklineError | None]:
+    try:
+        return action(), None
+    except LeaseConflictError as error:
+        return None, error

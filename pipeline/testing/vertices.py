@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.blocks.shell import RunnerShell
 from pipeline.messages.tagged import Tagged
+from pipeline.store.cluster_lease import ClusterSlotLease
 from pipeline.testing.fake_blocks import RUNNERS, Ports, manifest_of
 from pipeline.testing.handlers import SinkAnswer, SinkPorts
-from pipeline.testing.nodes import LeaseServer, Node, NodeClock, NodeLease, NodeTimeLimit
+from pipeline.testing.nodes import Node, NodeClock, NodeLeaseRecords, NodeTimeLimit
 
 if TYPE_CHECKING:
     from pipeline.testing.world import World
@@ -39,10 +40,10 @@ class SinkVertex:
         """With one incarnation."""
         self._world = world
         self._shard = shard
-        self._lease_server = LeaseServer()
         self._queue: deque[tuple[str, bytes]] = deque()
         self._nodes: list[_SinkNode] = []
         self._count = 0
+        self._incarnations = 0
         self._start()
 
     def push(self, payload: bytes) -> None:
@@ -76,10 +77,14 @@ class SinkVertex:
     def _start(self) -> None:
         world = self._world
         node = world.new_node(f"atlas-{self._shard}")
+        self._incarnations += 1
+        clock = NodeClock(world.scheduler, node)
+        records = NodeLeaseRecords(world.scheduler, world.chance, world.faults_now, world.leases)
+        holder = f"{node.name}/{self._incarnations}"
         ports = SinkPorts(
             store=world.store_for(node),
-            lease=NodeLease(world.scheduler, world.chance, world.faults_now, node, self._lease_server),
-            clock=NodeClock(world.scheduler, node),
+            lease=ClusterSlotLease(records, clock, shard=self._shard, shards=world.shards, holder=holder),
+            clock=clock,
             seal=world.seal,
             evaluator=world.evaluator,
             directory=world.directory,

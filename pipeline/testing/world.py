@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from pipeline.core.ids import run_guid_of
+from pipeline.core.ids import run_guid_of, slots_of_shard
 from pipeline.core.limits import COMMAND_OPEN_TICK_MS
 from pipeline.core.statuses import CommandStatus, ItemStatus, RunStatus
 from pipeline.directory.port import Person
@@ -14,8 +14,10 @@ from pipeline.messages.envelopes import Result as RunnerResult
 from pipeline.messages.seal import Seal
 from pipeline.messages.tagged import DEAD_TAG, Tagged
 from pipeline.store import types
+from pipeline.store.leases import LeaseRecord
 from pipeline.store.mapping import run_status
 from pipeline.store.memory import Change, MemoryEntityStore
+from pipeline.store.memory_leases import MemoryLeaseRecords
 from pipeline.testing.chance import Chance
 from pipeline.testing.checkers import Checkers, all_of
 from pipeline.testing.fake_blocks import TYPES, Outside, block_defaults
@@ -77,6 +79,7 @@ class World:
         self.shards = self.chance.one_of((1, 1, 2))
         self._faults = draw_faults(self.chance)
         self.store = MemoryEntityStore(lambda: self.scheduler.now_ms, self._changed)
+        self.leases = released_leases(self.shards)
         self.people = People(self)
         self.checkers = Checkers(self.seal, self.store, self.people, self.violation, self._faults == Faults())
         self._orchestrator_node = self.new_node("orchestrator")
@@ -308,6 +311,15 @@ class World:
         if due is not None:
             self._poll_at = max(due, now + (_POLL_MS if is_new else 5 * _POLL_MS))
             self.scheduler.at(self._poll_at, self._poll)
+
+
+def released_leases(shards: int) -> MemoryLeaseRecords:
+    """As a pipeline that was stopped in peace left them: nobody waits for the first ones."""
+    records = MemoryLeaseRecords()
+    for shard in range(shards):
+        slots = slots_of_shard(shard, shards)
+        at_once(records.create(LeaseRecord(f"slots-{shard}", "", slots.start, slots.stop - 1)))
+    return records
 
 
 def event_of(change: Change) -> Event | None:

@@ -1,11 +1,11 @@
-"""The container of a vertex ``atlas-<shard>``: refused in this version, since it would write without a fence."""
+"""The container of a vertex ``atlas-<shard>``: refused in this version, since nobody could tell it who people are."""
 
 import sys
 from typing import Final
 
 _WHY: Final = (
-    "A sink in a container needs the cluster's Lease to be the one writer of its slots, and a directory of people; "
-    "neither is available in this version. `blockline up` runs all sinks on one machine, fenced by a file lock.\n"
+    "A sink in a container needs a directory of people to judge who may start a run, and there is none for a cluster "
+    "in this version. `blockline up` runs all sinks on one machine, fenced by a file lock.\n"
 )
 
 

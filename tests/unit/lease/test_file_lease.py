@@ -14,7 +14,7 @@ HOLDER = """
 import asyncio, sys
 from pathlib import Path
 from pipeline.store.file_lease import FileSlotLease
-lease = FileSlotLease(Path(sys.argv[1]), 0)
+lease = FileSlotLease(Path(sys.argv[1]), 0, 1)
 print(asyncio.run(lease.acquire()), flush=True)
 sys.stdin.read()
 """
@@ -22,7 +22,7 @@ sys.stdin.read()
 
 def test_one_holder_at_a_time(tmp_path: Path) -> None:
     async def scenario() -> None:
-        first, second = FileSlotLease(tmp_path, 0), FileSlotLease(tmp_path, 0)
+        first, second = FileSlotLease(tmp_path, 0, 1), FileSlotLease(tmp_path, 0, 1)
         assert first.remaining_s() == 0.0
         assert await first.acquire()
         assert await first.acquire()
@@ -39,7 +39,7 @@ def test_one_holder_at_a_time(tmp_path: Path) -> None:
 
 def test_shards_do_not_exclude_each_other(tmp_path: Path) -> None:
     async def scenario() -> None:
-        leases = [FileSlotLease(tmp_path, shard) for shard in range(3)]
+        leases = [FileSlotLease(tmp_path, shard, 3) for shard in range(3)]
         assert [await lease.acquire() for lease in leases] == [True, True, True]
         for lease in leases:
             await lease.release()
@@ -49,7 +49,7 @@ def test_shards_do_not_exclude_each_other(tmp_path: Path) -> None:
 
 def test_a_removed_file_fences_nobody_so_the_lease_is_lost(tmp_path: Path) -> None:
     async def scenario() -> None:
-        first, second = FileSlotLease(tmp_path, 0), FileSlotLease(tmp_path, 0)
+        first, second = FileSlotLease(tmp_path, 0, 1), FileSlotLease(tmp_path, 0, 1)
         assert await first.acquire()
         (tmp_path / "lease-0.lock").unlink()
         assert first.remaining_s() == 0.0
@@ -74,7 +74,7 @@ def test_it_falls_with_its_holder(tmp_path: Path) -> None:
         assert holder.stdout.readline() == b"True\n"
 
         async def scenario() -> None:
-            lease = FileSlotLease(tmp_path, 0)
+            lease = FileSlotLease(tmp_path, 0, 1)
             assert not await lease.acquire()
             os.kill(holder.pid, signal.SIGKILL)
             holder.wait()
