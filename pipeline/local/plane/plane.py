@@ -152,6 +152,10 @@ class LocalPlane:
 
     async def stop(self) -> None:
         """End all vertices and their servers now; what isn't acked comes again next time. May be called twice."""
+        for wired in self._wired:
+            wired.equipment.server.ends()
+            if wired.equipment.fallback:
+                wired.equipment.fallback.ends()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -30,6 +30,7 @@ class VertexServer:
         self._counters = counters
         self._wait_s = 0.0
         self._opened_at_s = 0.0
+        self._is_ending = False
         self.is_up = False
         self.has_been_up = asyncio.Event()
 
@@ -45,6 +46,7 @@ class VertexServer:
         """
         while True:
             link = await self._open()
+            self._check()
             working = asyncio.create_task(work(link), name=f"vertex {self.name}")
             try:
                 await asyncio.wait((working, link.lost), return_when=asyncio.FIRST_COMPLETED)
@@ -57,6 +59,7 @@ class VertexServer:
 
     async def _open(self) -> Any:
         while True:
+            self._check()
             if self._wait_s:
                 await self._clock.sleep(self._wait_s)
             self._opened_at_s = self._clock.monotonic_s()
@@ -70,6 +73,18 @@ class VertexServer:
             self.is_up = True
             self.has_been_up.set()
             return link
+
+    def ends(self) -> None:
+        """No other server is started: called before :meth:`keep` is cancelled.
+
+        A cancellation alone may get lost: gRPC stops a server with ``asyncio.wait_for``, which before Python 3.12
+        swallows one that comes as it ends.
+        """
+        self._is_ending = True
+
+    def _check(self) -> None:
+        if self._is_ending:
+            raise asyncio.CancelledError
 
     async def _died(self, error: Exception) -> None:
         self.is_up = False
