@@ -29,7 +29,7 @@ class KeptMails:
 class AtlasAudit:
     """See :data:`api.ports.Audit`: Atlas' own record of an entity."""
 
-    def __init__(self, access: AtlasAccess, transport: httpx.AsyncBaseTransport) -> None:
+    def __init__(self, access: AtlasAccess, transport: httpx.AsyncBaseTransport | None) -> None:
         """``transport`` as for the store."""
         self._http = httpx.AsyncClient(base_url=access.url + PYATLAN_PATH, transport=AtlasTransport(access, transport))
 

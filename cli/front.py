@@ -18,15 +18,15 @@ _OURS: Final = frozenset({"none", "same-origin"})
 _FOREIGN: Final = "A page of another site may not do this in your name."
 
 
-def front(api: ASGIApp, atlas: ASGIApp) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
-    """Both applications by path."""
+def front(api: ASGIApp, atlas: ASGIApp | None) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+    """Both applications by path; all is the API's where Atlas is somewhere else."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        is_atlas = scope["type"] == "http" and scope["path"].startswith(ATLAS_PATHS)
+        is_atlas = atlas is not None and scope["type"] == "http" and scope["path"].startswith(ATLAS_PATHS)
         if scope["type"] == "http" and scope["method"] not in _READS and _is_of_a_foreign_page(Request(scope)):
             await _refused(scope["path"], is_atlas=is_atlas)(scope, receive, send)
         else:
-            await (atlas if is_atlas else api)(scope, receive, send)
+            await (atlas if atlas is not None and is_atlas else api)(scope, receive, send)
 
     return app
 

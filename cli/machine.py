@@ -7,11 +7,11 @@ import secrets
 import shutil
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, Final
 
-import httpx
 from prometheus_client import REGISTRY
 from starlette.types import ASGIApp
 
@@ -21,19 +21,20 @@ from api.catalog import InstalledCatalog
 from api.hub import Hub
 from api.services import Services
 from cli.adapters import AtlasAudit, KeptMails
+from cli.atlas import ApacheAtlas, AtlasSide, EmbeddedAtlas
 from cli.data_folder import DataFolder
 from cli.front import front
 from cli.manifests import RUNNERS, manifest_of
-from cli.readiness import LOOK_S, SinkWatch, is_store_well
-from cli.topic import EmbeddedTopic, KafkaTopic, Topic
+from cli.readiness import LOOK_S, SinkWatch
+from cli.topic import AtlasTopic, EmbeddedTopic, KafkaTopic, Topic
 from cli.vertices import Parts, blocking_vertices, servers
 from pipeline.blocks.registry import Registry
 from pipeline.cdc.assigned import AssignedReader, TopicFollower
+from pipeline.cdc.consumer import GroupReader
 from pipeline.cdc.offsets import Position
 from pipeline.core.clock import Clock
 from pipeline.directory.embedded import EmbeddedDirectory
 from pipeline.expressions.cel import CelEvaluator
-from pipeline.local.atlas.build import build_atlas
 from pipeline.local.atlas.database import Database
 from pipeline.local.atlas.guard import Guard
 from pipeline.local.atlas.outbox import Outbox
@@ -45,13 +46,10 @@ from pipeline.mail.port import Via
 from pipeline.messages.seal import Seal
 from pipeline.process.settings import ServerSettings
 from pipeline.store.atlas import AtlasEntityStore
-from pipeline.store.atlas_http import AtlasAccess
 from pipeline.topology.values import Values
 from pipeline.web.open import open_web_client
 from pipeline.web.port import WebClient
 
-INSIDE: Final = "http://127.0.0.1"
-"""Never connected to: requests of our own go to the app in this process (pyatlan wants an address it believes)."""
 SOCKET_FOLDER_CHARS_MAX: Final = 60
 """Unix sockets' paths have 107 bytes at most; the rest is for their names."""
 RESTART_S: Final = 1.0
@@ -79,10 +77,9 @@ class Machine:
         self._clock = clock
         self._stack = contextlib.AsyncExitStack()
         self._plane: LocalPlane | None = None
-        self._topic: Topic = KafkaTopic(settings.kafka, clock) if settings.kafka else EmbeddedTopic(clock)
-        self._database: Database | None = None
-        self._outbox: Outbox | None = None
-        self._reader: AssignedReader | None = None
+        self._topic = _topic_of(settings, clock)
+        self._atlas: AtlasSide | None = None
+        self._reader: AssignedReader | GroupReader | None = None
         self._follower: TopicFollower | None = None
         self._sinks = SinkWatch()
         self.hub = Hub()
@@ -98,22 +95,22 @@ class Machine:
         seal = Seal(self._folder.engine_key())
         starting = asyncio.create_task(self._topic.start())
         self._stack.push_async_callback(self._topic.stop)
-        database = self._database = Database(self._folder.database)
+        database = Database(self._folder.database)
         self._stack.push_async_callback(database.close)
         users = await UserStore.open(database)
         self._tell_passwords(await users.ensure_defaults(self._settings.admin_password))
-        token, guard = secrets.token_urlsafe(_TOKEN_BYTES), Guard(users, self._clock)
-        atlas = await build_atlas(database, users, token, self._clock, guard)
-        access, transport = AtlasAccess.bearer(INSIDE, token), httpx.ASGITransport(atlas)
-        store = AtlasEntityStore(access, transport)
+        guard = Guard(users, self._clock)
+        atlas = self._atlas = self._atlas_of(database, users, guard)
+        await atlas.start()
+        store = AtlasEntityStore(atlas.access, atlas.transport)
         self._stack.push_async_callback(store.aclose)
-        audit = AtlasAudit(access, transport)
+        audit = AtlasAudit(atlas.access, atlas.transport)
         self._stack.push_async_callback(audit.aclose)
         mail = open_mailer(self._settings.smtp_url, self._settings.mail_from, self._folder.mailbox)
         self._stack.callback(mail.mailbox.close)
         registry, evaluator = Registry.load(RUNNERS), CelEvaluator()
         directory = EmbeddedDirectory(users)
-        outbox = self._outbox = Outbox(database, self._clock)
+        outbox = atlas.outbox
         await starting
         reader = await self._read(outbox)
         parts = Parts(
@@ -134,7 +131,8 @@ class Machine:
         await self._follow()
         await asyncio.wrap_future(loaded)
         await self._run_plane(parts)
-        self._background(lambda: outbox.relay(self._topic.producer()), "outbox")
+        if outbox is not None:
+            self._background(partial(self._relay, outbox), "outbox")
         self._background(self._look, "readiness")
         services = Services(
             store=store,
@@ -151,7 +149,7 @@ class Machine:
             new_id=_new_id,
             mails=self._kept(mail),
         )
-        return front(build_api(services), atlas)
+        return front(build_api(services), atlas.app)
 
     async def parts(self) -> dict[str, bool]:
         """Which parts are ready, by name."""
@@ -162,8 +160,8 @@ class Machine:
             "follower": self._follower is not None and self._follower.is_alive,
             "plane": bool(status) and is_reading and all(vertex.is_up for vertex in status.values()),
             "sinks": self._sinks.is_moving(self._clock.monotonic_s()),
-            "store": self._database is not None and await is_store_well(self._database),
-            "outbox": self._outbox is not None and self._outbox.is_moving,
+            "store": self._atlas is not None and await self._atlas.is_well(),
+            "outbox": self._atlas is not None and (self._atlas.outbox is None or self._atlas.outbox.is_moving),
         }
 
     async def watch(self) -> None:
@@ -195,8 +193,17 @@ class Machine:
         self.has_outbox = mail.via is Via.OUTBOX
         return KeptMails(mail.mailbox) if self.has_outbox else None
 
-    async def _read(self, outbox: Outbox) -> AssignedReader:
-        self._topic.on_restart(outbox.resend)
+    def _atlas_of(self, database: Database, users: UserStore, guard: Guard) -> AtlasSide:
+        if self._settings.atlas:
+            return ApacheAtlas(self._settings)
+        return EmbeddedAtlas(database, users, secrets.token_urlsafe(_TOKEN_BYTES), self._clock, guard)
+
+    async def _relay(self, outbox: Outbox) -> None:
+        await outbox.relay(self._topic.producer())
+
+    async def _read(self, outbox: Outbox | None) -> AssignedReader | GroupReader:
+        if outbox is not None:
+            self._topic.on_restart(outbox.resend)
         self._topic.on_restart(self.hub.read_again)
         reader = self._reader = self._topic.reader()
         self._stack.push_async_callback(reader.close)
@@ -204,9 +211,10 @@ class Machine:
         await reader.started()
         return reader
 
-    def _on_done(self, outbox: Outbox) -> Callable[[list[Position]], Awaitable[None]]:
+    def _on_done(self, outbox: Outbox | None) -> Callable[[list[Position]], Awaitable[None]]:
         async def on_done(positions: list[Position]) -> None:
-            outbox.ack(positions)
+            if outbox is not None:
+                outbox.ack(positions)
             self._topic.acked(positions)
 
         return on_done
@@ -258,6 +266,12 @@ class Machine:
             await asyncio.gather(task, return_exceptions=True)
 
         self._stack.push_async_callback(end)
+
+
+def _topic_of(settings: ServerSettings, clock: Clock) -> Topic:
+    if settings.atlas:
+        return AtlasTopic(settings.kafka, clock, settings.kafka_group, instance=f"{settings.kafka_group}-up")
+    return KafkaTopic(settings.kafka, clock) if settings.kafka else EmbeddedTopic(clock)
 
 
 def _socket_folder(data: Path) -> Path:

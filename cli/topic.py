@@ -5,6 +5,7 @@ from typing import Protocol
 
 from pipeline.cdc.admin import TopicAdmin
 from pipeline.cdc.assigned import AssignedReader, TopicFollower
+from pipeline.cdc.consumer import GroupReader
 from pipeline.cdc.offsets import Position
 from pipeline.cdc.producer import BrokerUnavailableError, KafkaEventProducer
 from pipeline.cdc.topics import TOPIC
@@ -33,7 +34,7 @@ class Topic(Protocol):
         """For the outbox."""
         ...
 
-    def reader(self) -> AssignedReader:
+    def reader(self) -> AssignedReader | GroupReader:
         """For the vertex ``cdc``."""
         ...
 
@@ -133,7 +134,7 @@ class KafkaTopic:
             raise RuntimeError("the topic wasn't started")
         return self._producer
 
-    def reader(self) -> AssignedReader:
+    def reader(self) -> AssignedReader | GroupReader:
         """See :class:`Topic`."""
         return AssignedReader(self._bootstrap, name="cdc", start="end", topic=TOPIC)
 
@@ -151,3 +152,29 @@ class KafkaTopic:
         """See :class:`Topic`."""
         if self._producer is not None:
             await self._producer.close()
+
+
+class AtlasTopic(KafkaTopic):
+    """The topic of a real Atlas: what isn't handled is on the Kafka alone, so the place reached is kept there too."""
+
+    def __init__(self, bootstrap: str, clock: Clock, group: str, instance: str) -> None:
+        """``instance`` names this machine in ``group``: what it had when it was killed is its own again at once."""
+        super().__init__(bootstrap, clock)
+        self._group = group
+        self._instance = instance
+
+    async def start(self) -> None:
+        """See :class:`Topic`; the topic is Atlas' to make.
+
+        Raises:
+            BrokerUnavailableError: there is no broker, or no such topic on it.
+        """
+        if TOPIC not in await TopicAdmin(self._bootstrap).names():
+            raise BrokerUnavailableError(
+                f"There is no topic {TOPIC} on that Kafka: an Atlas makes it at its start, or whoever runs the Kafka."
+            )
+        self._is_up = True
+
+    def reader(self) -> GroupReader:
+        """See :class:`Topic`."""
+        return GroupReader(self._bootstrap, TOPIC, self._group, instance=self._instance)

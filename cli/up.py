@@ -149,7 +149,9 @@ def _server(app: Any) -> Any:
 
 def _refuse(settings: ServerSettings) -> None:
     if settings.atlas:
-        raise UpError("An Atlas of your own (--atlas) isn't available in this version: the embedded one is used.")
+        from cli.atlas import refuse_unusable  # noqa: PLC0415  (imports much of the product)
+
+        refuse_unusable(settings)
     if settings.is_isolated:
         raise UpError("A process for each vertex (--isolated) isn't available in this version.")
 

@@ -53,9 +53,16 @@ class ServerSettings:
         "", "PEM file of certificate authorities that HTTP tasks trust beside the public ones."
     )
     kafka: str = _setting("", "A Kafka to use instead of the embedded broker: `HOST:PORT`.", flag="--kafka")
-    atlas: str = _setting(
-        "", "An Apache Atlas to use instead of the embedded one; not available in this version.", flag="--atlas"
+    kafka_group: str = _setting(
+        "blockline", "Consumer group that reads the events of `BLOCKLINE_ATLAS`; the place reached is kept under it."
     )
+    atlas: str = _setting(
+        "",
+        "An Apache Atlas to use instead of the embedded one: `http://HOST:PORT`; its Kafka is `BLOCKLINE_KAFKA`.",
+        flag="--atlas",
+    )
+    atlas_user: str = _setting("", "Account of the engine in `BLOCKLINE_ATLAS`; it must be an administrator's.")
+    atlas_password: str = _setting("", "Password of that account.", is_secret=True)
     is_isolated: bool = _setting(
         False, "Each vertex in a process of its own; not available in this version.", flag="--isolated"
     )

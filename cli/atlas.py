@@ -1,0 +1,136 @@
+"""Which Atlas keeps everything: the embedded one, in this process, or a real one somewhere else."""
+
+from typing import Final, Protocol
+
+import httpx
+from starlette.types import ASGIApp
+
+from cli.readiness import STORE_S, is_store_well
+from pipeline.core.clock import Clock
+from pipeline.core.errors import BlocklineError
+from pipeline.local.atlas.build import build_atlas
+from pipeline.local.atlas.database import Database
+from pipeline.local.atlas.guard import Guard
+from pipeline.local.atlas.outbox import Outbox
+from pipeline.local.atlas.users import UserStore
+from pipeline.process.settings import ServerSettings, variable_of
+from pipeline.store.atlas_http import AtlasAccess
+from pipeline.store.typedefs import register
+
+INSIDE: Final = "http://127.0.0.1"
+"""Never connected to: requests of our own go to the app in this process (pyatlan wants an address it believes)."""
+REGISTER_S: Final = 120.0
+"""A real Atlas that is busy takes its time over new types; asked once, at the start."""
+_VERSION: Final = "/api/atlas/admin/version"
+
+
+class AtlasError(BlocklineError):
+    """The Atlas that was asked for can't be used as asked; one sentence says why."""
+
+
+class AtlasSide(Protocol):
+    """The Atlas of one machine. Start it once, before anything else is asked."""
+
+    access: AtlasAccess
+    transport: httpx.AsyncBaseTransport | None
+    """What sends; None: connections over the network."""
+    app: ASGIApp | None
+    """What answers for it on our own port, if it does."""
+    outbox: Outbox | None
+    """What sends its events, if that is our affair."""
+
+    async def start(self) -> None:
+        """Have the engine's types in it.
+
+        Raises:
+            BlocklineError: it can't be reached, refuses us, or has types that don't fit.
+        """
+        ...
+
+    async def is_well(self) -> bool:
+        """Whether it reads and writes, as far as a look tells."""
+        ...
+
+
+class EmbeddedAtlas:
+    """See :class:`AtlasSide`: the one in this process."""
+
+    def __init__(self, database: Database, users: UserStore, token: str, clock: Clock, guard: Guard) -> None:
+        """``token`` is the engine's own; the caller closes the database."""
+        self._database = database
+        self._parts = (users, token, clock, guard)
+        self.access = AtlasAccess.bearer(INSIDE, token)
+        self.transport: httpx.AsyncBaseTransport | None = None
+        self.app: ASGIApp | None = None
+        self.outbox: Outbox | None = Outbox(database, clock)
+
+    async def start(self) -> None:
+        """See :class:`AtlasSide`."""
+        users, token, clock, guard = self._parts
+        self.app = await build_atlas(self._database, users, token, clock, guard)
+        self.transport = httpx.ASGITransport(self.app)
+
+    async def is_well(self) -> bool:
+        """See :class:`AtlasSide`."""
+        return await is_store_well(self._database)
+
+
+class ApacheAtlas:
+    """See :class:`AtlasSide`: a real one, which sends its events to its own Kafka."""
+
+    transport: httpx.AsyncBaseTransport | None = None
+    app: ASGIApp | None = None
+    outbox: Outbox | None = None
+
+    def __init__(self, settings: ServerSettings) -> None:
+        """Nothing is connected to.
+
+        Raises:
+            AtlasError: the address isn't one, or there is no account to sign in with.
+        """
+        self._url, user, password = _account(settings)
+        self._login = httpx.BasicAuth(user, password)
+        self.access = AtlasAccess.basic(self._url, user, password)
+
+    async def start(self) -> None:
+        """See :class:`AtlasSide`."""
+        async with self._client(REGISTER_S) as client:
+            await register(client)
+
+    async def is_well(self) -> bool:
+        """See :class:`AtlasSide`; asks for its version, which needs the account to be right."""
+        try:
+            async with self._client(STORE_S) as client:
+                return (await client.get(_VERSION)).status_code == httpx.codes.OK
+        except httpx.HTTPError:
+            return False
+
+    def _client(self, timeout_s: float) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=self._url, auth=self._login, timeout=timeout_s)
+
+
+def refuse_unusable(settings: ServerSettings) -> None:
+    """What can be said about ``--atlas`` before anything is started.
+
+    Raises:
+        AtlasError: it can't be used as asked.
+    """
+    if not settings.atlas:
+        return
+    _account(settings)
+    if not settings.kafka:
+        raise AtlasError("--atlas needs --kafka HOST:PORT: the Kafka that this Atlas sends its events to.")
+
+
+def _account(settings: ServerSettings) -> tuple[str, str, str]:
+    try:
+        url = httpx.URL(settings.atlas)
+    except httpx.InvalidURL:
+        url = httpx.URL()
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise AtlasError("--atlas is an address as http://HOST:PORT.")
+    user, password = url.username or settings.atlas_user, url.password or settings.atlas_password
+    if not user or not password:
+        names = f"{variable_of('atlas_user')} and {variable_of('atlas_password')}"
+        raise AtlasError(f"--atlas needs an account of that Atlas: set {names}.")
+    return str(url.copy_with(userinfo=b"", path="/")).rstrip("/"), user, password
