@@ -9,6 +9,7 @@ from starlette.responses import Response, StreamingResponse
 from api import shapes
 from api.bodies import Body
 from api.commands import command_view, commands_of
+from api.outputs import with_outputs
 from api.paging import rfc3339
 from api.problems import ApiError
 from api.route import Call, Route, empty, reply
@@ -32,11 +33,12 @@ async def show(call: Call) -> Response:
     query: Wait = call.query
     guid = call.path("guid")
     if not query.wait_s:
-        return reply(view(call.caller, await seen(call.services, call.caller, guid)))
+        run = await seen(call.services, call.caller, guid)
+        return reply(view(call.caller, await with_outputs(call.services, run)))
     with call.services.hub.watch(guid) as watch:
         run = await seen(call.services, call.caller, guid)
         run = await until_over(call.services, run, watch, query.wait_s)
-    return reply(view(call.caller, run))
+    return reply(view(call.caller, await with_outputs(call.services, run)))
 
 
 async def events(call: Call) -> Response:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from api.hub import Watch
+from api.outputs import Kept, with_outputs
 from api.run_documents import KnownRun, opened, read, with_document
 from api.run_views import view
 from api.services import Services
@@ -35,11 +36,12 @@ async def stream(
 ) -> AsyncIterator[bytes]:
     """Server-Sent Events of the run from now on; ends with it. ``after`` is the last revision that was received."""
     sent = -1 if after is None else after
+    kept: Kept = {}
     with API_STREAMS.track_inprogress():
         while True:
             if run.revision > sent:
                 sent = run.revision
-                yield _event(sent, view(caller, run))
+                yield _event(sent, view(caller, await with_outputs(services, run, kept)))
             if run.is_over or services.hub.is_closing:
                 return
             is_told, told = await watch.next(KEEP_ALIVE_S)

@@ -127,6 +127,14 @@ class Run(RunSummary):
     actions: list[str]
 
 
+class TaskOutput(Shape):
+    """What one task gave, all of it."""
+
+    task: str
+    status: str
+    output: Any
+
+
 class RunList(Shape):
     """A page of runs."""
 

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from api.bodies import Body
 from api.commands import idempotency_key
+from api.outputs import with_outputs
 from api.problems import ApiError, invalid
 from api.rights import Role, require_role
 from api.route import Call, reply
@@ -55,7 +56,7 @@ async def create(call: Call) -> Response:
         existing = await call.services.store.get_by_name(types.RUN, name)
         if existing is None:
             return await _start(call, name)
-        return _again(call, existing)
+        return await _again(call, existing)
 
 
 async def _start(call: Call, name: str) -> Response:
@@ -88,7 +89,7 @@ async def _start(call: Call, name: str) -> Response:
     return reply(view(caller, run), 201, _links(guid))
 
 
-def _again(call: Call, existing: Entity) -> Response:
+async def _again(call: Call, existing: Entity) -> Response:
     """200 with the run of this key as it is now; 422 if it was asked for in other words."""
     body: RunBody = call.body
     try:
@@ -98,7 +99,7 @@ def _again(call: Call, existing: Entity) -> Response:
         asked = {}
     if not asked or not _is_same(call, asked, body):
         raise ApiError("unprocessable", "This Idempotency-Key was used for another start.")
-    run = known(call.services, existing)
+    run = await with_outputs(call.services, known(call.services, existing))
     if run.document is None:
         return reply(view(call.caller, run), 200, _links(existing.guid))
     return reply(view(call.caller, with_document(run, run.document, existing.updated_at)), 200, _links(existing.guid))

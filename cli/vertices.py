@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline.blocks.outputs import ArgumentReader
 from pipeline.blocks.registry import Registry
 from pipeline.blocks.shell import RunnerShell
 from pipeline.blocks.time_limit import AsyncioTimeLimit
@@ -23,6 +24,7 @@ from pipeline.process.metrics import DEAD_LETTERS, SINK_INPUTS, SINK_STATE_CHANG
 from pipeline.spec.expressions import Evaluator
 from pipeline.store.catalog import StoreCatalog
 from pipeline.store.file_lease import FileSlotLease
+from pipeline.store.outputs import StoredOutputs
 from pipeline.store.port import EntityStore
 from pipeline.topology.build import atlas_vertex, runner_vertex
 from pipeline.web.port import WebClient
@@ -120,7 +122,13 @@ def _runner(parts: Parts, block_type: str) -> ServerFactory:
         "web": parts.web,
     }
     runner = parts.registry.create(block_type, ports)
-    shell = RunnerShell(runner, parts.registry.manifest(block_type), parts.clock, time_limit=AsyncioTimeLimit())
+    shell = RunnerShell(
+        runner,
+        parts.registry.manifest(block_type),
+        parts.clock,
+        time_limit=AsyncioTimeLimit(),
+        reader=ArgumentReader(StoredOutputs(parts.store), parts.evaluator),
+    )
 
     def build(sock_path: str, info_path: str) -> Any:
         return build_runner_server(shell, sock_path=sock_path, info_path=info_path)

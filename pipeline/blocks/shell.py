@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from pipeline.blocks.contract import Arguments, Attempt, ChangeIntent, EntityIntent, Failed, Runner, Succeeded, Waiting
 from pipeline.blocks.manifest import Manifest
+from pipeline.blocks.outputs import ArgumentReader, OutputsAwayError
 from pipeline.blocks.sentences import findings
 from pipeline.core.clock import Clock
 from pipeline.core.errors import BlocklineError, ErrorName
@@ -19,7 +20,7 @@ from pipeline.core.limits import (
     CLOCK_SKEW_MAX_MS,
     ENTITIES_A_RESULT_MAX,
     ERROR_MESSAGE_CHARS_MAX,
-    OUTPUT_INLINE_BYTES_MAX,
+    OUTPUT_ENTITY_BYTES_MAX,
     RESULT_BYTES_MAX,
     STATE_BYTES_MAX,
 )
@@ -27,8 +28,13 @@ from pipeline.messages.canonical import MalformedError, encode
 from pipeline.messages.changes import AssetChange, AssetRef, Tag
 from pipeline.messages.envelopes import Dispatch, EntityWrite, ErrorInfo, Outcome, Result, parse_dispatch
 from pipeline.messages.tagged import DEAD_TAG, Tagged, dead_letter, shard_tag
+from pipeline.spec.expressions import ExpressionError
 
 T = TypeVar("T")
+READ_TRIES_MAX: Final = 4
+"""How often an output is asked for before the dispatch is left to its lease."""
+READ_AGAIN_S: Final = 0.25
+"""Before the second try; doubled for each later one."""
 Answer = Succeeded[BaseModel] | Failed | Waiting
 _LOG: Final = logging.getLogger("blockline.runner")
 
@@ -61,21 +67,31 @@ class RunnerShell:
     """Makes the attempts of one type of block in a vertex; ``handle`` may be called concurrently."""
 
     def __init__(
-        self, runner: Runner[Any, Any], manifest: Manifest, clock: Clock, *, time_limit: TimeLimit | None = None
+        self,
+        runner: Runner[Any, Any],
+        manifest: Manifest,
+        clock: Clock,
+        *,
+        time_limit: TimeLimit | None = None,
+        reader: ArgumentReader | None = None,
     ) -> None:
-        """Without ``time_limit`` attempts take as long as they take."""
+        """Without ``time_limit`` attempts take as long as they take; without ``reader`` tasks whose arguments name an
+        output that is an entity fail.
+        """
         self._runner = runner
         self._manifest = manifest
         self._clock = clock
         self._time_limit = time_limit or NoTimeLimit()
+        self._reader = reader
         self._working: set[tuple[str, int]] = set()
         self.vertex = f"runner-{manifest.type.lower()}"
 
     async def handle(self, payload: bytes) -> Tagged | None:
         """The result of the dispatch in ``payload``, for the shard of its run.
 
-        None where there is nothing to say: the dispatch is out of date (the shard has re-dispatched, or will), or
-        the same attempt is under way here and will answer. What isn't a dispatch for this block becomes a dead
+        None where there is nothing to say: the dispatch is out of date (the shard has re-dispatched, or will), the
+        same attempt is under way here and will answer, or an output that it names can't be read now (the shard will
+        re-dispatch). What isn't a dispatch for this block becomes a dead
         letter. Never raises for what is in the payload.
         """
         try:
@@ -92,12 +108,19 @@ class RunnerShell:
         self._working.add(work)
         try:
             result = await self.attempt(dispatch)
+        except OutputsAwayError as error:
+            _LOG.warning("%s waits for an output of another task: %s", dispatch.effect_key, error)
+            return None
         finally:
             self._working.discard(work)
         return Tagged(result.encode(), shard_tag(dispatch.shard))
 
     async def attempt(self, dispatch: Dispatch) -> Result:
-        """One attempt; its result fits every limit of a message and of the run's document."""
+        """One attempt; its result fits every limit of a message.
+
+        Raises:
+            OutputsAwayError: an output that the arguments name can't be read now; the block wasn't asked.
+        """
         started_at = self._clock.now_ms()
         answer = await self._answer(dispatch)
         result = _result(dispatch, answer, self._runner.output_type, started_at, self._clock.now_ms())
@@ -108,9 +131,13 @@ class RunnerShell:
     async def _answer(self, dispatch: Dispatch) -> Answer:
         model: type[Arguments] = self._runner.arguments_type
         try:
-            arguments = model.model_validate(dispatch.arguments)
+            given = await self._arguments(dispatch)
+        except ExpressionError as error:
+            return Failed(error.error_name, str(error))
+        try:
+            arguments = model.model_validate(given)
         except ValidationError as error:
-            said = "; ".join(finding.sentence for finding in findings(error, model, dispatch.arguments))
+            said = "; ".join(finding.sentence for finding in findings(error, model, given))
             return Failed(ErrorName.VALIDATION_INPUT, said)
         timeout_s = dispatch.timeout_s or self._manifest.timeout_seconds
         try:
@@ -123,6 +150,18 @@ class RunnerShell:
             # Only the kind of error goes into the run: its text may hold a secret or a path.
             _LOG.exception("%s failed in attempt %s of %s", dispatch.type, dispatch.attempt, dispatch.effect_key)
             return Failed(ErrorName.TASK_FAILED, f"the block failed with an unexpected {type(error).__name__}")
+
+    async def _arguments(self, dispatch: Dispatch) -> dict[str, Any]:
+        if dispatch.deferred is None:
+            return dispatch.arguments
+        if self._reader is None:
+            raise ExpressionError("An argument names an output that this runner can't read: it has no store.")
+        for tried in range(READ_TRIES_MAX - 1):
+            try:
+                return await self._reader.arguments(dispatch.deferred)
+            except OutputsAwayError:
+                await self._clock.sleep(READ_AGAIN_S * 2**tried)
+        return await self._reader.arguments(dispatch.deferred)
 
     def refuse(self, payload: bytes, reason: str, run_guid: str | None = None) -> Tagged:
         """The dead letter of ``payload``; ``reason`` is one sentence without stack trace or secret."""
@@ -208,7 +247,7 @@ def _output(output: Any, output_type: type[BaseModel]) -> Any:
     # Validated again: model_construct and a frozen model's mutable members can hold anything.
     dumped = output.model_dump(mode="json", by_alias=True, warnings=False)
     output_type.model_validate(dumped)
-    return _small(dumped, OUTPUT_INLINE_BYTES_MAX, "output")
+    return _small(dumped, OUTPUT_ENTITY_BYTES_MAX, "output")
 
 
 def _too_many(count: int) -> Failed | None:

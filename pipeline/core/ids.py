@@ -9,6 +9,7 @@ from pipeline.core.limits import SLOTS
 RUN_PREFIX: Final = "blockline/runs/"
 WORKFLOW_PREFIX: Final = "blockline/workflows/"
 DEAD_LETTER_PREFIX: Final = "blockline/dead-letters/"
+_DIGEST_CHARS: Final = 16
 GROUP_PREFIX: Final = "group:"
 """Before the name of a group that is asked as a whole: no user can sign in by a name with a colon."""
 
@@ -58,11 +59,16 @@ def item_name(key: EffectKey, recipient: str) -> str:
     return f"{key}/{quote(recipient, safe='')}"
 
 
+def output_name(run_guid: str, task: str, round_: int, sha256: str) -> str:
+    """Qualified name of the entity that keeps an output; what it holds is part of it, so that it never changes."""
+    return f"{run_guid}/{quote(task, safe='')}/{round_}/{sha256[:_DIGEST_CHARS]}"
+
+
 def command_name(run_guid: str, command_id: str) -> str:
     """Qualified name of a command entity."""
     return f"{run_guid}/{command_id}"
 
 
 def run_guid_of(qualified_name: str) -> str:
-    """The run that a command or an inbox item belongs to."""
+    """The run that a command, an inbox item or an output belongs to."""
     return qualified_name.partition("/")[0]

@@ -44,7 +44,12 @@ TITLE_CHARS_MAX: Final = 256
 INPUT_BYTES_MAX: Final = 64 * 1024
 JSON_DEPTH_MAX: Final = 64
 OUTPUT_INLINE_BYTES_MAX: Final = 4 * 1024
+"""Of an output in the run's document; a larger one becomes an entity of its own."""
 OUTPUT_ENTITY_BYTES_MAX: Final = 768 * 1024
+OUTPUT_STAYS_BYTES: Final = 256
+"""An output up to this always stays in the document: what would stand there instead takes half of it."""
+OUTPUTS_SHOWN_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Of outputs that are entities, in one answer about one run; each of them can be asked for alone."""
 RESULT_BYTES_MAX: Final = 1024 * 1024
 """A message on an edge; above it Numaflow 1.8.3 retries for ever and blocks the vertex."""
 ERROR_MESSAGE_CHARS_MAX: Final = 500

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from pipeline.core.errors import ErrorName
 from pipeline.core.limits import DOCUMENT_BYTES_MAX, DOCUMENT_RESERVE_BYTES
@@ -13,6 +14,7 @@ from pipeline.machine.deadlines import judge
 from pipeline.machine.document import document_bytes, grown_bytes
 from pipeline.machine.effects import Transition
 from pipeline.machine.inputs import Command, Input, ItemDecision, Refused, Tick
+from pipeline.machine.outputs import largest, too_large_inline
 from pipeline.machine.results import merge
 from pipeline.machine.room import TOO_LARGE, fitted, shortened
 from pipeline.machine.run import Run, TaskError
@@ -21,25 +23,40 @@ from pipeline.messages.envelopes import Result
 from pipeline.spec.expressions import Evaluator
 
 
-def apply(run: Run, inputs: Sequence[Input], *, now_ms: int, evaluator: Evaluator) -> Transition:
+def apply(
+    run: Run,
+    inputs: Sequence[Input],
+    *,
+    now_ms: int,
+    evaluator: Evaluator,
+    outputs: Mapping[str, Any] | None = None,
+) -> Transition:
     """Apply the inputs in their order, each with all that follows from it; ``run`` itself never changes.
 
-    The revision rises by one where anything changed, however many inputs there are. The same inputs again change
-    nothing more. Never raises for what an input says: what doesn't count is kept under ``late``, refused, or ignored.
+    ``outputs`` are those at hand of the outputs that are entities, by task. The revision rises by one where anything
+    changed, however many inputs there are. The same inputs again change nothing more. Never raises for what an input
+    says: what doesn't count is kept under ``late``, refused, or ignored.
+
+    Raises:
+        OutputsNeededError: an expression reads outputs that aren't at hand; nothing has changed.
     """
     oversized: frozenset[str] = frozenset()
+    moving: frozenset[str] = frozenset()
     is_tight = False
     while True:
-        draft = _drafted(Draft(run, now_ms, oversized=oversized, is_tight=is_tight), inputs, evaluator)
+        draft = Draft(run, now_ms, outputs=outputs, oversized=oversized, is_tight=is_tight)
+        _drafted(draft, inputs, evaluator).move_outputs(too_large_inline(draft.arrived) | moving)
         after = draft.finished()
         if not draft.is_changed:
             return Transition(run, is_changed=False, effects=tuple(draft.effects))
         size = (document_bytes(run) if run.size is None else run.size) + grown_bytes(run, after)
         excess = size - (DOCUMENT_BYTES_MAX - DOCUMENT_RESERVE_BYTES)
         candidates = draft.grown.keys() - oversized
-        # Rare, so the whole transition is made again without remarks, then without the largest newcomers: nothing may
-        # follow from them.
-        if excess > 0 and draft.has_remarks and not is_tight:
+        # Rare, so the whole transition is made again: with the largest outputs as entities, then without remarks, then
+        # without the largest newcomers, since nothing may follow from them.
+        if excess > 0 and (more := largest(after, excess)):
+            moving |= more
+        elif excess > 0 and draft.has_remarks and not is_tight:
             is_tight = True
         elif excess > 0 and candidates:
             oversized |= _largest({name: draft.grown[name] for name in candidates}, excess)

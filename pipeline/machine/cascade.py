@@ -11,6 +11,7 @@ from pipeline.machine.transitions import Draft
 from pipeline.spec.control import CONTROL_TYPES
 from pipeline.spec.depends import DependsError
 from pipeline.spec.expressions import Evaluator, ExpressionError
+from pipeline.spec.lexemes import tasks_read
 from pipeline.spec.model import Task
 from pipeline.spec.truth import evaluate
 
@@ -66,7 +67,7 @@ def _consider(draft: Draft, task: Task, evaluator: Evaluator) -> None:
 
 
 def _start(draft: Draft, task: Task, evaluator: Evaluator) -> None:
-    if task.when is not None and not evaluator.is_true(task.when, draft.scope()):
+    if task.when is not None and not evaluator.is_true(task.when, draft.scope(tasks_read(task.when))):
         draft.end(task.name, TaskStatus.SKIPPED)
     elif task.type in CONTROL_TYPES:
         decide(draft, task, evaluator)

@@ -9,10 +9,11 @@ from pipeline.core.limits import WAIT_DAYS_MAX, WAIT_MS_MAX
 from pipeline.core.statuses import TaskStatus
 from pipeline.machine.run import TaskError
 from pipeline.machine.transitions import Draft
+from pipeline.spec.arguments import reads_of, resolved
 from pipeline.spec.control import CONDITION, SWITCH, cases_of, default_of
 from pipeline.spec.expressions import Evaluator, ExpressionError
+from pipeline.spec.lexemes import tasks_read
 from pipeline.spec.model import Task
-from pipeline.spec.templates import resolve
 
 _WAITS_FOR: Final = "TIME"
 """The cause of a WAIT that waits."""
@@ -41,7 +42,7 @@ def _condition(draft: Draft, task: Task, evaluator: Evaluator) -> None:
     expression = task.arguments_dict.get("expression")
     if not isinstance(expression, str):
         raise ExpressionError("The condition has no expression.")
-    if evaluator.is_true(expression, draft.scope()):
+    if evaluator.is_true(expression, draft.scope(tasks_read(expression))):
         draft.end(task.name, TaskStatus.SUCCESS)
     else:
         error = TaskError(ErrorName.CONDITION_FALSE, "The condition is false.")
@@ -52,7 +53,11 @@ def _switch(draft: Draft, task: Task, evaluator: Evaluator) -> None:
     """The cases after the one that is true aren't looked at."""
     arguments = task.arguments_dict
     taken = next(
-        (case.name for case in cases_of(arguments) if evaluator.is_true(case.expression, draft.scope())),
+        (
+            case.name
+            for case in cases_of(arguments)
+            if evaluator.is_true(case.expression, draft.scope(tasks_read(case.expression)))
+        ),
         default_of(arguments),
     )
     draft.end(task.name, TaskStatus.SUCCESS, output={"case": taken})
@@ -60,7 +65,8 @@ def _switch(draft: Draft, task: Task, evaluator: Evaluator) -> None:
 
 def _wait(draft: Draft, task: Task, evaluator: Evaluator) -> None:
     """``maxDurationSeconds`` counts from here, as it would from a dispatch."""
-    arguments = resolve(task.arguments_dict, draft.scope(), evaluator)
+    given = task.arguments_dict
+    arguments = resolved(given, {}, draft.scope(reads_of(given, {})), evaluator)
     try:
         until = _until(arguments, draft.now_ms)
     except _WaitError as error:

@@ -6,16 +6,15 @@ from typing import Any, Final
 from pipeline.core.errors import ErrorName
 from pipeline.core.ids import shard_of
 from pipeline.core.statuses import TaskStatus
+from pipeline.machine.outputs import references_of, stored_among
 from pipeline.machine.run import Run, TaskState
 from pipeline.machine.scope import scope_of
 from pipeline.machine.transitions import lease_of
-from pipeline.messages.envelopes import Dispatch, ErrorInfo, Outcome, Result
+from pipeline.messages.envelopes import Deferred, Dispatch, ErrorInfo, Outcome, Result
+from pipeline.spec.arguments import reads_of, resolved
 from pipeline.spec.expressions import Evaluator, ExpressionError
 from pipeline.spec.model import Task
-from pipeline.spec.templates import resolve
 
-CONDITION: Final = "condition"
-OWNERS: Final = "owners"
 _SHOWN_OF_ASSET: Final = ("name", "qualifiedName", "displayName")
 
 
@@ -44,10 +43,10 @@ def dispatches(run: Run, *, evaluator: Evaluator, shards: int) -> list[Dispatch 
 def _message(  # noqa: PLR0917  (one call, above; an object for it would only hide that)
     run: Run, task: Task, state: TaskState, scope: Mapping[str, Any], shard: int, evaluator: Evaluator
 ) -> Dispatch | Result:
+    expressions = run.request.expressions(task) if state.cause is None else {}
+    deferred = _deferred(run, task, expressions, scope)
     try:
-        arguments = resolve(task.arguments_dict, scope, evaluator)
-        if state.cause is None:
-            arguments = _evaluated(arguments, task, run.request.expressions(task), scope, evaluator)
+        arguments = {} if deferred else resolved(task.arguments_dict, expressions, scope, evaluator)
     except ExpressionError as error:
         return _failed(run, task, state, error.error_name, str(error))
     request = run.request
@@ -64,6 +63,7 @@ def _message(  # noqa: PLR0917  (one call, above; an object for it would only hi
         step=state.step,
         cause=state.cause,
         arguments=arguments,
+        deferred=deferred,
         state=_state_for_runner(state),
         requester=request.requester,
         asset=_asset_for_runner(request.asset),
@@ -74,46 +74,25 @@ def _message(  # noqa: PLR0917  (one call, above; an object for it would only hi
     )
 
 
-def _evaluated(
-    arguments: dict[str, Any],
-    task: Task,
-    expressions: Mapping[str, str],
-    scope: Mapping[str, Any],
-    evaluator: Evaluator,
-) -> dict[str, Any]:
-    """The arguments with the values of those that are expressions themselves: of the author's text, never of one that a
-    template has made.
+def _deferred(run: Run, task: Task, expressions: Mapping[str, str], scope: Mapping[str, Any]) -> Deferred | None:
+    """The arguments as the author wrote them, where they read outputs that only their entities have.
+
+    Tasks that they can't read are left out of what they see: a document's worth of outputs needn't travel for one.
     """
-    for path, kind in expressions.items():
-        parts = path.split(".")
-        text = _at(task.arguments_dict, parts)
-        if kind == OWNERS and text is True:
-            arguments = _with(arguments, parts, _owners(scope["asset"]))
-        elif isinstance(text, str):
-            value = evaluator.is_true(text, scope) if kind == CONDITION else evaluator.evaluate(text, scope)
-            arguments = _with(arguments, parts, value)
-    return arguments
-
-
-def _owners(asset: Mapping[str, Any] | None) -> dict[str, list[str]]:
-    """Who owns the asset, by the snapshot of it."""
-    attributes = (asset or {}).get("attributes") or {}
-    return {"users": _texts(attributes.get("ownerUsers")), "groups": _texts(attributes.get("ownerGroups"))}
-
-
-def _texts(value: Any) -> list[str]:
-    return [text for text in value if isinstance(text, str) and text] if isinstance(value, list) else []
-
-
-def _at(value: Any, parts: list[str]) -> Any:
-    for part in parts:
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
-
-
-def _with(value: Mapping[str, Any], parts: list[str], new: Any) -> dict[str, Any]:
-    first, *rest = parts
-    return {**value, first: _with(value[first], rest, new) if rest else new}
+    if all(state.stored is None for state in run.tasks.values()):
+        return None
+    arguments = task.arguments_dict
+    read = reads_of(arguments, expressions)
+    stored = stored_among(read, run.tasks)
+    if not stored:
+        return None
+    tasks = scope["tasks"] if read is None else {name: scope["tasks"][name] for name in read & scope["tasks"].keys()}
+    return Deferred(
+        arguments=arguments,
+        expressions=dict(expressions),
+        scope={**scope, "tasks": tasks},
+        outputs=references_of(run, stored),
+    )
 
 
 def _dispatched_at(state: TaskState) -> int:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from pipeline.core.statuses import RunPhase, RunStatus, TaskStatus
-from pipeline.machine.run import Request, Run, TaskError, TaskState, spec_by_digest
+from pipeline.machine.run import Request, Run, StoredOutput, TaskError, TaskState, spec_by_digest
 from pipeline.messages.canonical import MalformedError, encode
 from pipeline.messages.envelopes import Requester
 from pipeline.spec.depends import DependsError
@@ -32,6 +32,7 @@ _OPTIONAL: Final = (
 """Members of a task's ``engine`` that are left out when they are ``None``."""
 _PLAIN: Final = frozenset(field.name for field in fields(TaskState)) - {
     "status",
+    "stored",
     "error",
     "retries",
     "applied",
@@ -142,6 +143,8 @@ def _task_engine(state: TaskState) -> dict[str, Any]:
             value = getattr(state, name)
             if value:
                 engine[name] = list(value)
+        if state.stored is not None:
+            engine["stored"] = state.stored.as_json()
     if state.late:
         engine["late"] = list(state.late)
     return engine
@@ -206,6 +209,7 @@ def _task_of(task: Mapping[str, Any]) -> TaskState:
         attempt=task["attempt"],
         round=task["round"],
         output=task.get("output"),
+        stored=_stored_of(engine.get("stored")),
         error=_error_of(task.get("error")),
         started_at=task.get("started_at"),
         ended_at=task.get("ended_at"),
@@ -214,6 +218,10 @@ def _task_of(task: Mapping[str, Any]) -> TaskState:
         late=tuple(engine.get("late", ())),
         **members,
     )
+
+
+def _stored_of(body: Mapping[str, Any] | None) -> StoredOutput | None:
+    return None if body is None else StoredOutput(body["sha256"], body["bytes"])
 
 
 def _error_of(body: Mapping[str, str] | None) -> TaskError | None:

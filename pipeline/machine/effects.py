@@ -75,7 +75,21 @@ class ChangeAsset:
     change: AssetChange
 
 
-Effect = OpenItem | CloseItem | CloseCommand | WriteEntity | ChangeAsset
+@dataclass(frozen=True, slots=True)
+class KeepOutput:
+    """An output that the document has no room for; ``text`` is its canonical JSON, named by its digest: it never
+    changes.
+    """
+
+    qualified_name: str
+    run_guid: str
+    task: str
+    text: str
+    sha256: str
+    bytes: int
+
+
+Effect = OpenItem | CloseItem | CloseCommand | WriteEntity | ChangeAsset | KeepOutput
 
 
 @dataclass(frozen=True, slots=True)

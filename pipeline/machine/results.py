@@ -14,7 +14,7 @@ from pipeline.core.limits import (
     APPLIED_MARKS_MAX,
     ENTITIES_A_RESULT_MAX,
     LATE_RESULTS_MAX,
-    OUTPUT_INLINE_BYTES_MAX,
+    OUTPUT_ENTITY_BYTES_MAX,
     STATE_BYTES_MAX,
 )
 from pipeline.core.statuses import TaskStatus
@@ -86,13 +86,13 @@ def _too_large(draft: Draft, result: Result) -> tuple[ErrorName, str] | None:
     if len(result.entities) + len(result.changes or ()) > ENTITIES_A_RESULT_MAX:
         return ErrorName.ENGINE_TOO_LARGE, f"A result carries at most {ENTITIES_A_RESULT_MAX} entities."
     if result.outcome is Outcome.WAITING:
-        return _grow(draft, result.task, "state", result.state, STATE_BYTES_MAX)
-    return _grow(draft, result.task, "output", result.output, OUTPUT_INLINE_BYTES_MAX)
+        if result.task in draft.oversized:
+            return ErrorName.ENGINE_TOO_LARGE, "The run's document has no room for the task's state."
+        return _grow(draft.grown, result.task, "state", result.state, STATE_BYTES_MAX)
+    return _grow(draft.arrived, result.task, "output", result.output, OUTPUT_ENTITY_BYTES_MAX)
 
 
-def _grow(draft: Draft, name: str, what: str, value: Any, bytes_max: int) -> tuple[ErrorName, str] | None:
-    if name in draft.oversized:
-        return ErrorName.ENGINE_TOO_LARGE, f"The run's document has no room for the task's {what}."
+def _grow(sizes: dict[str, int], name: str, what: str, value: Any, bytes_max: int) -> tuple[ErrorName, str] | None:
     if value is None:
         return None
     try:
@@ -101,7 +101,7 @@ def _grow(draft: Draft, name: str, what: str, value: Any, bytes_max: int) -> tup
         return ErrorName.VALIDATION_OUTPUT, f"The task's {what} holds a value that JSON can't keep."
     if size > bytes_max:
         return ErrorName.ENGINE_TOO_LARGE, f"The task's {what} takes {size} bytes; {bytes_max} are kept."
-    draft.grown[name] = size
+    sizes[name] = size
     return None
 
 

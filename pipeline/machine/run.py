@@ -60,10 +60,23 @@ class TaskError:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredOutput:
+    """An output that is an entity of its own: the digest (SHA-256, hex) and size of its text."""
+
+    sha256: str
+    bytes: int
+
+    def as_json(self) -> dict[str, Any]:
+        """The form it has in the document."""
+        return {"sha256": self.sha256, "bytes": self.bytes}
+
+
+@dataclass(frozen=True, slots=True)
 class TaskState:
     """Where one task stands. All times are Unix milliseconds.
 
-    ``attempt`` counts from 1 and is 0 before the first; ``output`` ``None`` means there is none. ``cause`` is why the
+    ``attempt`` counts from 1 and is 0 before the first; ``output`` ``None`` means there is none in the document:
+    ``stored`` says then where it is, if there is one. ``cause`` is why the
     current step runs or, while WAITING, why the next one will. ``approval`` is the open or decided question of a human
     task. ``retries`` counts by retrier. ``applied`` are marks of the last results that counted, ``late`` the last
     that didn't.
@@ -74,6 +87,7 @@ class TaskState:
     attempt: int = 0
     round: int = 0
     output: Any = None
+    stored: StoredOutput | None = None
     error: TaskError | None = None
     started_at: int | None = None
     ended_at: int | None = None

@@ -6,15 +6,23 @@ from typing import Any
 from pipeline.machine.run import Request, Run, TaskState
 
 
-def task_scope(state: TaskState) -> dict[str, Any]:
-    """One entry of ``tasks``; without ``output`` where the task has none."""
-    if state.output is None:
+def task_scope(state: TaskState, stored: Any = None) -> dict[str, Any]:
+    """One entry of ``tasks``; without ``output`` where the task has none. ``stored`` is the output that is an entity,
+    where it is at hand.
+    """
+    output = state.output if state.stored is None else stored
+    if output is None:
         return {"status": state.status.value}
-    return {"status": state.status.value, "output": state.output}
+    return {"status": state.status.value, "output": output}
 
 
-def scope_of_tasks(request: Request, tasks: Mapping[str, TaskState], now_ms: int) -> dict[str, Any]:
-    """The scope of a run's expressions with these task states; see :func:`scope_of`."""
+def scope_of_tasks(
+    request: Request, tasks: Mapping[str, TaskState], now_ms: int, outputs: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The scope of a run's expressions with these task states; see :func:`scope_of`. ``outputs`` are those at hand of
+    the outputs that are entities.
+    """
+    at_hand = outputs or {}
     requester = request.requester
     return {
         "run": {
@@ -25,7 +33,7 @@ def scope_of_tasks(request: Request, tasks: Mapping[str, TaskState], now_ms: int
                 "groups": list(requester.groups),
             },
         },
-        "tasks": {name: task_scope(state) for name, state in tasks.items()},
+        "tasks": {name: task_scope(state, at_hand.get(name)) for name, state in tasks.items()},
         "asset": request.asset,
         "now": now_ms,
     }

@@ -5,7 +5,7 @@ A table says which status may follow which; a step outside the table is a mistak
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from pipeline.core.limits import DISPATCH_LEASE_MAX_MS
 from pipeline.core.statuses import TERMINAL, ItemStatus, RunPhase, RunStatus, TaskStatus
 from pipeline.machine.approvals.question import closing_items
 from pipeline.machine.effects import Effect
+from pipeline.machine.outputs import LOST, OutputsNeededError, lost_output, moved, stored_among
 from pipeline.machine.run import Run, TaskError, TaskState, cut
 from pipeline.machine.scope import scope_of_tasks, task_scope
 from pipeline.machine.wake_up import wake_up
@@ -47,10 +48,17 @@ class Draft:
     """A run in the making: reads see what was changed so far."""
 
     def __init__(
-        self, base: Run, now_ms: int, *, oversized: frozenset[str] = frozenset(), is_tight: bool = False
+        self,
+        base: Run,
+        now_ms: int,
+        *,
+        outputs: Mapping[str, Any] | None = None,
+        oversized: frozenset[str] = frozenset(),
+        is_tight: bool = False,
     ) -> None:
-        """What an earlier try has shown: ``oversized`` tasks, whose output or state the document has no room for, and
-        ``is_tight``: no room for late results and refusals either.
+        """``outputs`` are those at hand of the outputs that are entities, by task. What an earlier try has shown:
+        ``oversized`` tasks, whose state the document has no room for, and ``is_tight``: no room for late results and
+        refusals either.
         """
         self.base = base
         self.now_ms = now_ms
@@ -68,8 +76,11 @@ class Draft:
         self.ended_by = base.ended_by
         self.refusals = base.refusals
         self.effects: list[Effect] = []
+        self.outputs: Mapping[str, Any] = outputs or {}
+        self.arrived: dict[str, int] = {}
+        """Bytes of outputs that were added, by task."""
         self.grown: dict[str, int] = {}
-        """Bytes of output or state that were added, by task."""
+        """Bytes of state that were added, by task."""
         self.has_remarks = False
         """Whether late results or refusals were added."""
         self.just_ended: deque[str] = deque()
@@ -111,11 +122,31 @@ class Draft:
         state = self.tasks.get(name)
         return None if state is None else state.case
 
-    def scope(self) -> Mapping[str, Any]:
-        """What expressions see now; built when first asked for, then kept up to date."""
+    def scope(self, read: Collection[str] | None) -> Mapping[str, Any]:
+        """What expressions see now; built when first asked for, then kept up to date. ``read`` are the tasks whose
+        members the expression may read, ``None`` any.
+
+        Raises:
+            OutputsNeededError: it reads outputs that aren't at hand.
+            LostOutputError: it reads one that isn't there any more.
+        """
+        needed = stored_among(read, self.tasks)
+        if missing := needed - self.outputs.keys():
+            raise OutputsNeededError(missing)
+        for name in sorted(needed):
+            if self.outputs[name] is LOST:
+                raise lost_output(name)
         if self._scope is None:
-            self._scope = scope_of_tasks(self.request, self.tasks, self.now_ms)
+            self._scope = scope_of_tasks(self.request, self.tasks, self.now_ms, self.outputs)
         return self._scope
+
+    def move_outputs(self, names: Collection[str]) -> None:
+        """Out of the document, each as an entity to be written; no error where a task has none in it."""
+        for name in self.tasks:
+            if name in names and self.tasks[name].output is not None:
+                self.tasks[name], kept = moved(self.tasks[name], self.base.guid, name)
+                self.is_changed = True
+                self.emit(kept)
 
     def emit(self, *effects: Effect) -> None:
         """To be written with the run."""
@@ -134,7 +165,7 @@ class Draft:
         self.tasks[name] = replace(state, status=status, updated_at=self.now_ms, **changes)
         self.is_changed = True
         if self._scope is not None:
-            self._scope["tasks"][name] = task_scope(self.tasks[name])
+            self._scope["tasks"][name] = task_scope(self.tasks[name], self.outputs.get(name))
 
     def dispatch(self, name: str, *, attempt: int, step: int, cause: str | None, dispatches: int = 1) -> None:
         """RUNNING, to be sent to its runner when the store tells of this revision.

@@ -63,12 +63,35 @@ class Requester(Part):
     groups: tuple[str, ...] = ()
 
 
+class OutputRef(Part):
+    """The output of ``task`` that is an entity: the SHA-256 (hex) and bytes of its text stand in the document."""
+
+    task: str
+    name: str
+    """Qualified name of the entity."""
+    sha256: str
+    bytes: int
+
+
+class Deferred(Part):
+    """Arguments whose expressions read ``outputs``: the runner's vertex reads those and evaluates.
+
+    ``arguments`` are the author's, ``expressions`` names those that are expressions themselves (see
+    ``pipeline.spec.arguments``), ``scope`` is what they see besides.
+    """
+
+    arguments: dict[str, Any]
+    expressions: dict[str, str] = Field(default_factory=dict)
+    scope: dict[str, Any]
+    outputs: tuple[OutputRef, ...]
+
+
 class Dispatch(Message):
     """One attempt of one task: from the orchestrator to the runner of its type.
 
-    ``arguments`` are resolved, secrets excepted. ``state`` is what the runner returned with WAITING, handed back
-    when the task is continued for ``cause``. ``timeout_s`` counts from the runner's own start. After
-    ``valid_until`` it is dropped.
+    ``arguments`` are resolved, secrets excepted; with ``deferred`` they are empty, and resolved from that. ``state`` is
+    what the runner returned with WAITING, handed back when the task is continued for ``cause``. ``timeout_s`` counts
+    from the runner's own start. After ``valid_until`` it is dropped.
     """
 
     kind: Literal["dispatch"] = "dispatch"
@@ -84,6 +107,7 @@ class Dispatch(Message):
     step: int = 0
     cause: str | None = None
     arguments: dict[str, Any] = Field(default_factory=dict)
+    deferred: Deferred | None = None
     state: dict[str, Any] | None = None
     requester: Requester
     asset: dict[str, Any] | None = None

@@ -121,6 +121,21 @@ def task_names(text: str) -> tuple[TaskName, ...]:
     return tuple(name for name in found if name is not None and name.name not in asked)
 
 
+def tasks_read(text: str) -> frozenset[str] | None:
+    """The tasks whose members an expression may read; ``None`` where it may be any (``tasks[x]``, a macro over them).
+
+    A text that can't be cut into words reads nothing: it can't be evaluated.
+    """
+    try:
+        words = list(lexemes(text))
+    except LexemeError:
+        return frozenset()
+    found = [_task_name(words, i) for i in range(len(words)) if _is_root(words, i, "tasks")]
+    if any(name is None for name in found):
+        return None
+    return frozenset(name.name for name in found if name is not None)
+
+
 def _is_root(words: list[Lexeme], index: int, name: str) -> bool:
     """Whether the word is this name itself, not a field of something (``x.tasks``)."""
     word = words[index]

@@ -85,6 +85,16 @@ class CommandAttributes(OwnAttributes):
     workflow_run_command_at: StrictInt | None = None
 
 
+class OutputAttributes(OwnAttributes):
+    """Of ``WorkflowRunOutput``."""
+
+    workflow_run_output_run_guid: StrictStr | None = None
+    workflow_run_output_task: StrictStr | None = None
+    workflow_run_output_text: StrictStr | None = None
+    workflow_run_output_sha256: StrictStr | None = None
+    workflow_run_output_bytes: StrictInt | None = None
+
+
 class DeadLetterAttributes(OwnAttributes):
     """Of ``WorkflowDeadLetter``."""
 
@@ -152,6 +162,14 @@ class Command(_Own, type_name=types.COMMAND):  # type: ignore[call-arg]
     attributes: CommandAttributes = Field(default_factory=CommandAttributes)
 
 
+class Output(_Own, type_name=types.OUTPUT):  # type: ignore[call-arg]
+    """The engine's ``WorkflowRunOutput``."""
+
+    own_type: ClassVar[str] = types.OUTPUT
+    type_name: str = Field(default=types.OUTPUT, allow_mutation=False)
+    attributes: OutputAttributes = Field(default_factory=OutputAttributes)
+
+
 class DeadLetter(_Own, type_name=types.DEAD_LETTER):  # type: ignore[call-arg]
     """The engine's ``WorkflowDeadLetter``."""
 
@@ -178,6 +196,7 @@ _MODELS: Final[dict[str, Any]] = {
     types.WORKFLOW: (WorkflowModel, WorkflowAttributes),
     types.ITEM: (Item, ItemAttributes),
     types.COMMAND: (Command, CommandAttributes),
+    types.OUTPUT: (Output, OutputAttributes),
     types.DEAD_LETTER: (DeadLetter, DeadLetterAttributes),
 }
 

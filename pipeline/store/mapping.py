@@ -7,7 +7,7 @@ from typing import Any, Final
 from pipeline.core.ids import DEAD_LETTER_PREFIX, EffectKey, command_name, run_guid_of
 from pipeline.core.statuses import CommandStatus, ItemStatus, ReplayStatus, RunStatus
 from pipeline.machine.document import to_document
-from pipeline.machine.effects import ChangeAsset, CloseCommand, CloseItem, Effect, OpenItem, WriteEntity
+from pipeline.machine.effects import ChangeAsset, CloseCommand, CloseItem, Effect, KeepOutput, OpenItem, WriteEntity
 from pipeline.machine.run import Run
 from pipeline.messages.canonical import MalformedError, decode, encode
 from pipeline.messages.envelopes import DeadLetter, EntityWrite, Replayed
@@ -67,7 +67,7 @@ def effect_writes(effects: Iterable[Effect]) -> list[EntityWrite]:
     return list(writes.values())
 
 
-def effect_write(effect: OpenItem | CloseItem | CloseCommand | WriteEntity) -> EntityWrite:
+def effect_write(effect: OpenItem | CloseItem | CloseCommand | WriteEntity | KeepOutput) -> EntityWrite:
     """The entity of one effect."""
     match effect:
         case OpenItem():
@@ -78,6 +78,8 @@ def effect_write(effect: OpenItem | CloseItem | CloseCommand | WriteEntity) -> E
             return _close_command(effect)
         case WriteEntity():
             return effect.entity
+        case KeepOutput():
+            return _output(effect)
 
 
 def dead_letter_write(letter: DeadLetter) -> EntityWrite:
@@ -185,6 +187,21 @@ def _close_command(effect: CloseCommand) -> EntityWrite:
             "name": effect.qualified_name.partition("/")[2],
             types.COMMAND_STATUS: effect.status.value,
             types.COMMAND_REASON: effect.reason,
+        },
+    )
+
+
+def _output(effect: KeepOutput) -> EntityWrite:
+    return EntityWrite(
+        type_name=types.OUTPUT,
+        qualified_name=effect.qualified_name,
+        attributes={
+            "name": effect.task[:_NAME_CHARS_MAX],
+            types.OUTPUT_RUN_GUID: effect.run_guid,
+            types.OUTPUT_TASK: effect.task,
+            types.OUTPUT_TEXT: effect.text,
+            types.OUTPUT_SHA256: effect.sha256,
+            types.OUTPUT_BYTES: effect.bytes,
         },
     )
 

@@ -6,9 +6,10 @@ RUN: Final = "WorkflowRun"
 WORKFLOW: Final = "Workflow"
 ITEM: Final = "Task"
 COMMAND: Final = "WorkflowRunCommand"
+OUTPUT: Final = "WorkflowRunOutput"
 DEAD_LETTER: Final = "WorkflowDeadLetter"
 
-ENGINE_TYPES: Final = frozenset({RUN, WORKFLOW, ITEM, COMMAND, DEAD_LETTER})
+ENGINE_TYPES: Final = frozenset({RUN, WORKFLOW, ITEM, COMMAND, OUTPUT, DEAD_LETTER})
 """What the engine owns: nobody else changes it, blocks included."""
 TERM: Final = "AtlasGlossaryTerm"
 MEANINGS: Final = "meanings"
@@ -55,6 +56,13 @@ COMMAND_REQUEST: Final = "workflowRunCommandRequest"  # * sealed text
 COMMAND_STATUS: Final = "workflowRunCommandStatus"  # * CommandStatus
 COMMAND_REASON: Final = "workflowRunCommandReason"
 COMMAND_AT: Final = "workflowRunCommandAt"  # long, ms
+
+# WorkflowRunOutput: never changed
+OUTPUT_RUN_GUID: Final = "workflowRunOutputRunGuid"
+OUTPUT_TASK: Final = "workflowRunOutputTask"
+OUTPUT_TEXT: Final = "workflowRunOutputText"  # canonical JSON
+OUTPUT_SHA256: Final = "workflowRunOutputSha256"  # for people; what is believed stands in the document
+OUTPUT_BYTES: Final = "workflowRunOutputBytes"  # long
 
 # WorkflowDeadLetter
 DEAD_LETTER_REASON: Final = "workflowDeadLetterReason"

@@ -6,18 +6,21 @@ from typing import Any, Final
 
 import orjson
 
-from pipeline.core.ids import run_guid_of
+from pipeline.core.ids import output_name, run_guid_of
 from pipeline.core.limits import CLOCK_SKEW_MAX_MS
 from pipeline.core.statuses import TERMINAL, CommandStatus, RunStatus, TaskStatus
 from pipeline.messages.envelopes import Dispatch, EntityWrite, Result
+from pipeline.messages.outputs import open_output
 from pipeline.messages.seal import Seal, Sealed, TamperedError
 from pipeline.store import types
 from pipeline.store.mapping import command_view, run_status
 from pipeline.store.memory import MemoryEntityStore
+from pipeline.store.outputs import StoredOutputs
 from pipeline.store.port import Entity, Query
-from pipeline.testing.fake_blocks import ENTITY, ENTITY_TYPE, Call
+from pipeline.testing.fake_blocks import ENTITY, ENTITY_TYPE, SPEAKING, Call
 from pipeline.testing.people import Asked, People
 from pipeline.testing.scheduler import at_once
+from pipeline.testing.spec_maker import said
 
 Violation = Callable[[str], None]
 _ENGINE_ERRORS: Final = frozenset(
@@ -102,9 +105,24 @@ class Checkers:
         self.runs[entity.guid] = now
         if known is not None and entity.guid not in self.people.tampered:
             self._compare(entity, known, now)
+        self._outputs_kept(entity.guid, body)
         if body["engine"]["status"] != RunStatus.PENDING:
             self.over_at.setdefault(entity.guid, body["engine"].get("ended_at", 0))
         self._who_decided(entity.guid, body)
+
+    def _outputs_kept(self, guid: str, body: dict[str, Any]) -> None:
+        """An output that a document names is there from the same transaction on, and is what its digest says."""
+        for task in body["dag"]["tasks"]:
+            stored = task["engine"].get("stored")
+            if stored is None:
+                continue
+            name = output_name(guid, task["name"], task["round"], stored["sha256"])
+            try:
+                open_output(at_once(StoredOutputs(self.store).text(name)), stored["sha256"])
+            except TamperedError:
+                self.violation(f"{guid}/{task['name']} names an output that isn't kept")
+            if "output" in task:
+                self.violation(f"{guid}/{task['name']} has its output twice")
 
     def _compare(self, entity: Entity, known: _Known, now: _Known) -> None:
         if now.revision < known.revision or (now.revision == known.revision and now.text != known.text):
@@ -116,7 +134,8 @@ class Checkers:
             self.violation(f"{entity.qualified_name} was {before['status']} and is {after['status']}")
         for old, new in zip(known.body["dag"]["tasks"], now.body["dag"]["tasks"], strict=True):
             ended = old["status"] in TERMINAL and old["round"] == new["round"]
-            if ended and any(old.get(part) != new.get(part) for part in ("status", "output", "error")):
+            is_same = old["engine"].get("stored") == new["engine"].get("stored")
+            if ended and (not is_same or any(old.get(part) != new.get(part) for part in ("status", "output", "error"))):
                 self.violation(f"{entity.qualified_name}/{old['name']} was {old['status']} and is {new['status']}")
             if before["status"] != RunStatus.PENDING and new["status"] == TaskStatus.RUNNING:
                 self.violation(f"{entity.qualified_name} is over and runs {old['name']}")
@@ -186,6 +205,23 @@ class Checkers:
         if entity.guid in self.people.tampered:
             return
         self._no_failure_from_nowhere(entity)
+        self._nothing_was_judged_unread(self.runs[entity.guid].body)
+
+    def _nothing_was_judged_unread(self, body: dict[str, Any]) -> None:
+        """A condition on what a task said is true if that task succeeded before, however large its output is."""
+        succeeded = {
+            said(task["name"])
+            for task in body["dag"]["tasks"]
+            if task["status"] == TaskStatus.SUCCESS and task["type"] in SPEAKING
+        }
+        for task in body["dag"]["tasks"]:
+            # Where its `depends` has alternatives, it may have been decided before the other task had ended.
+            is_after = "||" not in task.get("depends", "")
+            if task["status"] == TaskStatus.SKIPPED and is_after and task.get("when") in succeeded:
+                self.violation(f"{task['name']} was skipped though its condition is true")
+            is_false = task["type"] == "CONDITION" and task["status"] == TaskStatus.FAILURE
+            if is_false and is_after and task["arguments"][0]["expression"] in succeeded:
+                self.violation(f"{task['name']} is false and should be true")
 
     def _no_failure_from_nowhere(self, entity: Entity) -> None:
         """A failed task failed in its runner, or for a reason of its spec: losing messages isn't one."""

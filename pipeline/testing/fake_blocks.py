@@ -26,6 +26,8 @@ WAITER: Final = "WAITER"
 ENTITY: Final = "ENTITY"
 APPROVAL: Final = "APPROVAL"
 TYPES: Final = (EFFECT, FLAKY, WAITER, ENTITY, APPROVAL)
+SPEAKING: Final = frozenset({EFFECT, FLAKY, WAITER, ENTITY})
+"""Those whose output says what they were told to say."""
 ENTITY_TYPE: Final = "Table"
 LEASE_MS: Final = 30_000
 TIMEOUT_S: Final = 45.0
@@ -71,12 +73,15 @@ class AnyArguments(Arguments):
     rule: str = "ANY"
     due_in_ms: int = 60_000
     source: Any = None
+    bulk: int = 0
+    """Characters that the output has besides."""
 
 
 class Said(Output):
     """Output of all fake blocks."""
 
     said: str = ""
+    bulk: str = ""
 
 
 class FakeRunner(Runner[AnyArguments, Said]):
@@ -107,7 +112,7 @@ class FakeRunner(Runner[AnyArguments, Said]):
     async def run(self, arguments: AnyArguments, attempt: Attempt) -> Succeeded[Said] | Failed | Waiting:
         """One effect, then success."""
         await self.effect(arguments, attempt, "effect")
-        return succeeded(Said(said=arguments.say))
+        return succeeded(Said(said=arguments.say, bulk="x" * arguments.bulk))
 
 
 class FlakyRunner(FakeRunner):

@@ -7,15 +7,18 @@ from typing import Any, Final
 from pipeline.spec.expressions import ExpressionAbsentError, ExpressionError, ExpressionProblem
 
 _OUTPUT: Final = re.compile(r'tasks\["([^"]+)"\]\.output')
+_SAID: Final = re.compile(r'tasks\["([^"]+)"\]\.output\.said == "([^"]*)"')
 _IS: Final = re.compile(r'tasks\["([^"]+)"\]\.status == "([A-Z_]+)"')
 
 
 class FakeEvaluator:
-    """Knows ``true``, ``false``, ``now``, ``tasks["t"].output`` and ``tasks["t"].status == "SUCCESS"``."""
+    """Knows ``true``, ``false``, ``now``, ``tasks["t"].output``, ``tasks["t"].status == "SUCCESS"`` and
+    ``tasks["t"].output.said == "s"``, which is false where there is no output.
+    """
 
     def check(self, text: str, *, is_condition: bool = False) -> tuple[ExpressionProblem, ...]:  # noqa: ARG002
         """See :class:`pipeline.spec.expressions.Evaluator`."""
-        is_known = text in {"true", "false", "now"} or _OUTPUT.fullmatch(text) or _IS.fullmatch(text)
+        is_known = text in {"true", "false", "now"} or any(form.fullmatch(text) for form in (_OUTPUT, _IS, _SAID))
         return () if is_known else (ExpressionProblem(0, "the fake language doesn't know this"),)
 
     def evaluate(self, text: str, scope: Mapping[str, Any]) -> Any:
@@ -27,6 +30,10 @@ class FakeEvaluator:
         compared = _IS.fullmatch(text)
         if compared:
             return scope["tasks"].get(compared[1], {}).get("status") == compared[2]
+        said = _SAID.fullmatch(text)
+        if said:
+            output = scope["tasks"].get(said[1], {}).get("output") or {}
+            return output.get("said") == said[2]
         named = _OUTPUT.fullmatch(text)
         if named is None:
             raise ExpressionError("the fake language doesn't know this")

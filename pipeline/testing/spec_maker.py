@@ -31,14 +31,22 @@ def _task(chance: Chance, index: int) -> dict[str, Any]:
         task["depends"] = chance.one_of((" && ", " || ")).join(_operand(chance, name) for name in needs)
         if kind == EFFECT and len(needs) == 1 and chance.hits(0.5):
             arguments.append({"source": f'{{{{ tasks["{needs[0]}"].output | default: "none" }}}}'})
-        if chance.hits(0.1):
-            task["when"] = chance.one_of(("true", "false", f'tasks["{needs[0]}"].status == "SUCCESS"'))
+        if kind == "CONDITION" and chance.hits(0.5):
+            arguments = [{"expression": said(needs[0])}]
+        if chance.hits(0.15):
+            forms = ("true", "false", f'tasks["{needs[0]}"].status == "SUCCESS"', said(needs[0]))
+            task["when"] = chance.one_of(forms)
     task["arguments"] = arguments
     if chance.hits(0.15):
         task["retry"] = []
     if kind == WAITER and chance.hits(0.3):
         task["maxDurationSeconds"] = chance.between(5, 60)
     return task
+
+
+def said(name: str) -> str:
+    """A condition that is true if the task of that name succeeded: it reads the task's output."""
+    return f'tasks["{name}"].output.said == "s{name.removeprefix("t")}"'
 
 
 def _operand(chance: Chance, name: str) -> str:
@@ -64,4 +72,4 @@ def _arguments(chance: Chance, kind: str, index: int) -> list[dict[str, Any]]:
                 {"due_in_ms": chance.between(5_000, 120_000)},
             ]
         case _:
-            return [{"say": f"s{index}"}]
+            return [{"say": f"s{index}"}, *([{"bulk": chance.between(3_000, 20_000)}] if chance.hits(0.5) else ())]

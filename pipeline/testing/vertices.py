@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from pipeline.blocks.outputs import ArgumentReader
 from pipeline.blocks.shell import RunnerShell
 from pipeline.messages.tagged import Tagged
 from pipeline.store.cluster_lease import ClusterSlotLease
+from pipeline.store.outputs import StoredOutputs
 from pipeline.testing.fake_blocks import RUNNERS, Ports, manifest_of
 from pipeline.testing.handlers import SinkAnswer, SinkPorts
 from pipeline.testing.nodes import Node, NodeClock, NodeLeaseRecords, NodeTimeLimit
@@ -176,8 +178,9 @@ class RunnerVertex:
         clock = NodeClock(world.scheduler, self._node)
         limit = NodeTimeLimit(world.scheduler, self._node)
         ports = Ports(clock, world.outside, self._work_ms)
+        reader = ArgumentReader(StoredOutputs(world.store_for(self._node)), world.evaluator)
         self._shells = {
-            name: RunnerShell(runner(ports), manifest_of(name), clock, time_limit=limit)
+            name: RunnerShell(runner(ports), manifest_of(name), clock, time_limit=limit, reader=reader)
             for name, runner in RUNNERS.items()
         }
 

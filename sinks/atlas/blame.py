@@ -7,7 +7,9 @@ from pipeline.core.statuses import CommandStatus
 from pipeline.machine.effects import CloseCommand
 from pipeline.machine.inputs import Command, Input, Refused
 from pipeline.messages.envelopes import Result
-from sinks.atlas.judging import Judge, Loaded, Plan, engine_failure, in_order
+from pipeline.store.port import StoreUnavailableError
+from sinks.atlas.judging import Loaded, Plan, engine_failure, in_order
+from sinks.atlas.planning import Planner
 from sinks.atlas.writing import BulkWriter, Fate, Written
 
 
@@ -26,13 +28,17 @@ class Step:
 class OneByOne:
     """Asks the store about one input after another."""
 
-    def __init__(self, judge: Judge, writer: BulkWriter) -> None:
+    def __init__(self, planner: Planner, writer: BulkWriter) -> None:
         """Both are the sink's own."""
-        self._judge = judge
+        self._planner = planner
         self._writer = writer
 
     async def steps(self, found: Loaded, inputs: Sequence[Input], now_ms: int) -> AsyncIterator[Step]:
-        """In the order in which they count; ends early at the first whose write isn't certain."""
+        """In the order in which they count; ends early at the first whose write isn't certain.
+
+        Raises:
+            StoreUnavailableError: what one of them needs can't be read.
+        """
         current = replace(found, inputs=())
         for given in in_order(inputs):
             step = await self._step(current, given, now_ms)
@@ -44,14 +50,16 @@ class OneByOne:
 
     async def _step(self, current: Loaded, given: Input, now_ms: int) -> Step:
         try:
-            plan = self._judge.plan(current, [given], now_ms)
-            blamed = self._judge.tasks_with_entities(current, [given], now_ms)
+            plan = await self._planner.plan(current, [given], now_ms)
+            blamed = self._planner.judge.tasks_with_entities(plan.loaded, [given], now_ms)
+        except StoreUnavailableError:
+            raise
         except Exception as error:  # noqa: BLE001  (one poison input; the run says so and goes on)
             return await self._poison(current, given, now_ms, f"the engine failed on this ({type(error).__name__})")
         step = await self._write(plan, given)
         if step.end.fate is Fate.REFUSED and blamed:
             refusals = [Refused(task, step.end.reason, step.end.error) for task in blamed]
-            plan = self._judge.plan(current, [given, *refusals], now_ms)
+            plan = await self._planner.plan(plan.loaded, [given, *refusals], now_ms)
             step = await self._write(plan, given)
         if step.end.fate is Fate.REFUSED:
             return await self._last_resort(current, step, now_ms)
@@ -62,7 +70,7 @@ class OneByOne:
         does, with what its failures said left out.
         """
         sentence = f"The store refuses what this run has become: {refused.end.reason}"
-        step = await self._write(self._judge.ended(current, sentence, now_ms), refused.given)
+        step = await self._write(self._planner.judge.ended(current, sentence, now_ms), refused.given)
         if step.end.fate is not Fate.WRITTEN:
             return refused if step.end.fate is Fate.REFUSED else step
         is_result = isinstance(refused.given, Result)
@@ -77,7 +85,9 @@ class OneByOne:
             verdict = CloseCommand(given.guid, given.qualified_name, CommandStatus.REFUSED, reason)
             current = replace(current, effects=(*current.effects, verdict))
         try:
-            step = await self._write(self._judge.plan(current, inputs, now_ms), given)
+            step = await self._write(await self._planner.plan(current, inputs, now_ms), given)
+        except StoreUnavailableError:
+            raise
         except Exception:  # noqa: BLE001  (the run itself can't be digested: the dead letter is all that can be said)
             return Step(given, Written(Fate.REFUSED, reason))
         if step.end.fate is Fate.WRITTEN:

@@ -23,6 +23,7 @@ from sinks.atlas.answers import Answer, Fallback, Ok, Retry, SinkObserver
 from sinks.atlas.blame import OneByOne
 from sinks.atlas.cache import KEPT_RUNS_MAX, Kept, WrittenRuns
 from sinks.atlas.judging import Judge, Loaded, Plan
+from sinks.atlas.planning import Planner
 from sinks.atlas.reading import NO_SUCH_RUN, Admits, Message, NoRun, Reader
 from sinks.atlas.writing import BulkWriter, Fate, Piece, Written
 
@@ -81,9 +82,9 @@ class AtlasSinkHandler:
         self._observer = observer
         self._cache = WrittenRuns(kept_runs_max)
         self._reader = Reader(store, seal, evaluator, admission, observer)
-        self._judge = Judge(seal, evaluator)
+        self._planner = Planner(Judge(seal, evaluator), store, observer)
         self._writer = BulkWriter(store, lease, clock, observer)
-        self._alone = OneByOne(self._judge, self._writer)
+        self._alone = OneByOne(self._planner, self._writer)
         self._failed_alone: dict[str, int] = {}
 
     async def handle(self, batch: Sequence[tuple[str, bytes]]) -> dict[str, Answer]:
@@ -137,7 +138,8 @@ class AtlasSinkHandler:
             entity = (await self._store.get([guid])).get(guid)
             if entity is None:
                 return True
-            plan = self._judge.plan(self._reader.failed(entity, None, self._clock.now_ms(), sentence), [], 0)
+            failed = self._reader.failed(entity, None, self._clock.now_ms(), sentence)
+            plan = self._planner.judge.plan(failed, [], 0)
             ends = {} if plan.piece is None else await self._writer.write([plan.piece])
         except Exception:  # noqa: BLE001  (the dead letter is all that can be said)
             return True
@@ -171,7 +173,7 @@ class AtlasSinkHandler:
             if isinstance(found, NoRun):
                 gone[guid] = found
                 continue
-            plan = self._plan(group, found, now_ms)
+            plan = await self._plan(group, found, now_ms)
             if plan is None:
                 alone.append(guid)
             else:
@@ -213,11 +215,13 @@ class AtlasSinkHandler:
             for ident, payload, message in group.given
         }
 
-    def _plan(self, group: Group, found: Loaded, now_ms: int) -> Plan | None:
+    async def _plan(self, group: Group, found: Loaded, now_ms: int) -> Plan | None:
         """None: something in it can't be digested, so its inputs are taken one by one."""
         try:
             inputs = [given for given in map(_input, group.messages) if given is not None]
-            return self._judge.plan(found, [*inputs, *found.inputs], now_ms)
+            return await self._planner.plan(found, [*inputs, *found.inputs], now_ms)
+        except StoreUnavailableError:
+            raise
         except Exception as error:  # noqa: BLE001  (one run's poison must not stop the others; see _one_by_one)
             self._observer.alert("machine-failed", found.run.guid, f"{type(error).__name__}: {error}")
             return None

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.core.errors import ErrorName
 from pipeline.machine.apply import apply
-from pipeline.machine.effects import ChangeAsset, Effect, Transition, WriteEntity
+from pipeline.machine.effects import ChangeAsset, Effect, KeepOutput, Transition, WriteEntity
 from pipeline.machine.failure import refused
 from pipeline.machine.inputs import Command, Input, ItemDecision, Refused
 from pipeline.machine.inputs import Tick as Due
@@ -23,7 +23,8 @@ class Loaded:
     """A run before the batch, and what reading it brought.
 
     ``must_write``: the store has another text than this run's, so it is written even if nothing changes it.
-    ``name`` and ``attributes`` go into the run's write as they are.
+    ``name`` and ``attributes`` go into the run's write as they are. ``outputs`` are those at hand of the run's outputs
+    that are entities, by task.
     """
 
     run: Run
@@ -32,6 +33,7 @@ class Loaded:
     inputs: tuple[Input, ...] = ()
     effects: tuple[Effect, ...] = ()
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +57,10 @@ class Judge:
         """All inputs in one transition, in the order in which they count.
 
         Raises:
+            OutputsNeededError: an expression reads outputs that ``loaded`` doesn't have.
             Exception: whatever the machine raises on an input it can't digest; nothing has changed then.
         """
-        transition = apply(loaded.run, in_order(inputs), now_ms=now_ms, evaluator=self._evaluator)
-        return self._plan(loaded, transition)
+        return self._plan(loaded, self._applied(loaded, inputs, now_ms))
 
     def ended(self, loaded: Loaded, sentence: str, now_ms: int) -> Plan:
         """The run FAILURE, as small as it can be."""
@@ -77,9 +79,13 @@ class Judge:
         return Plan(loaded, transition.run, piece)
 
     def tasks_with_entities(self, loaded: Loaded, inputs: Sequence[Input], now_ms: int) -> list[str]:
-        """Tasks whose results bring entities or changes of their own; those a refusal can be about."""
-        transition = apply(loaded.run, in_order(inputs), now_ms=now_ms, evaluator=self._evaluator)
-        return sorted({effect.task for effect in transition.effects if isinstance(effect, WriteEntity | ChangeAsset)})
+        """Tasks whose results bring entities or changes: those a refusal can be about. Raises as :meth:`plan`."""
+        transition = self._applied(loaded, inputs, now_ms)
+        own = WriteEntity | ChangeAsset | KeepOutput
+        return sorted({effect.task for effect in transition.effects if isinstance(effect, own)})
+
+    def _applied(self, loaded: Loaded, inputs: Sequence[Input], now_ms: int) -> Transition:
+        return apply(loaded.run, in_order(inputs), now_ms=now_ms, evaluator=self._evaluator, outputs=loaded.outputs)
 
 
 def in_order(inputs: Sequence[Input]) -> list[Input]:

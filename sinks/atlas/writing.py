@@ -18,6 +18,8 @@ from sinks.atlas.assets import Assets, Mark
 
 BULK_ENTITIES_MAX: Final = 1_000
 """Entities in one request; a piece larger than that goes alone."""
+BULK_CHARS_MAX: Final = 8 * 1024 * 1024
+"""Of texts in one request, about its bytes: ten of the largest outputs, and hundreds of usual documents."""
 UNKNOWN_WAIT_MARGIN_S: Final = 1.0
 """Added to the write time-out, after which a write without an answer can't be carried out any more."""
 
@@ -34,6 +36,13 @@ class Piece:
     entities: tuple[EntityWrite, ...]
     touched: frozenset[tuple[str, str]] = frozenset()
     changes: tuple[AssetChange, ...] = ()
+
+    @property
+    def chars(self) -> int:
+        """Of its texts."""
+        return sum(
+            len(value) for write in self.entities for value in write.attributes.values() if isinstance(value, str)
+        )
 
 
 class Fate(StrEnum):
@@ -204,11 +213,14 @@ class _Wave:
     pieces: list[Piece] = field(default_factory=list)
     touched: set[tuple[str, str]] = field(default_factory=set)
     size: int = 0
+    chars: int = 0
 
     def has_room_for(self, piece: Piece) -> bool:
-        return self.size + len(piece.entities) <= BULK_ENTITIES_MAX and self.touched.isdisjoint(piece.touched)
+        is_small = self.size + len(piece.entities) <= BULK_ENTITIES_MAX and self.chars + piece.chars <= BULK_CHARS_MAX
+        return is_small and self.touched.isdisjoint(piece.touched)
 
     def add(self, piece: Piece) -> None:
         self.pieces.append(piece)
         self.touched.update(piece.touched)
         self.size += len(piece.entities)
+        self.chars += piece.chars

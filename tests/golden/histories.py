@@ -95,6 +95,26 @@ def _request(*owners: str) -> dict[str, Any]:
     }
 
 
+def _large_request() -> dict[str, Any]:
+    """What ``fetch`` gives is too large for the document: a condition reads it at once, a task's argument later."""
+    tasks = [
+        {"name": "fetch", "type": "PASS", "arguments": []},
+        {
+            "name": "is-seven",
+            "type": "CONDITION",
+            "depends": "fetch",
+            "arguments": [{"expression": 'tasks["fetch"].output.n == 7'}],
+        },
+        {
+            "name": "use",
+            "type": "PASS",
+            "depends": '"is-seven".SUCCESS',
+            "arguments": [{"output": '{{ tasks["fetch"].output.n }}'}],
+        },
+    ]
+    return _request("ann") | {"spec": {"dag": {"entrypoint": "fetch", "exitpoints": ["use"], "tasks": tasks}}}
+
+
 def _result(task: str, outcome: Outcome, at: int, **members: Any) -> Result:
     return Result(run_guid=GUID, task=task, outcome=outcome, started_at=at - 20, ended_at=at - 10, **members)
 
@@ -179,6 +199,13 @@ HISTORIES: Final[dict[str, History]] = {
     "withdrawn": _asked(
         Step(T0 + 5000, (_command(1, "withdraw", "ann", "requester", T0 + 4900, comment="changed my mind"),)),
         Step(T0 + 6000, (_decides(2, "sam", "APPROVED", T0 + 5900),)),
+    ),
+    "a-large-output": History(
+        _large_request(),
+        (
+            Step(T0 + 300, (_result("fetch", Outcome.SUCCEEDED, T0 + 300, output={"n": 7, "text": "x" * 5000}),)),
+            Step(T0 + 400, (_result("use", Outcome.SUCCEEDED, T0 + 400, output=7),)),
+        ),
     ),
     "refused-by-the-store": History(
         _request("ann"),

@@ -22,6 +22,7 @@ from pipeline.testing.world import World
 from sinks.atlas.blame import OneByOne
 from sinks.atlas.handler import AtlasSinkHandler
 from sinks.atlas.judging import Judge, Loaded, Plan, in_order
+from sinks.atlas.planning import Planner
 from sinks.atlas.reading import Reader
 from sinks.atlas.writing import BulkWriter, Fate, Piece, Written
 from sources.timer.handler import TimerHandler
@@ -44,10 +45,10 @@ class Broken(RealHandlers):
                 super().__init__(*args, **parts)
                 store, seal, evaluator, lease, clock = args
                 observer = parts["observer"]
-                self._judge = broken.judge_type(seal, evaluator)
+                self._planner = Planner(broken.judge_type(seal, evaluator), store, observer)
                 self._reader = broken.reader_type(store, seal, evaluator, parts["admission"], observer)
                 self._writer = broken.writer_type(store, lease, clock, observer)
-                self._alone = OneByOne(self._judge, self._writer)
+                self._alone = OneByOne(self._planner, self._writer)
 
         whole = RealHandlers()
         whole.sink_type = BrokenSink
@@ -121,7 +122,9 @@ class TimeFirst(Judge):
     def plan(self, loaded: Loaded, inputs: Sequence[Input], now_ms: int) -> Plan:
         ticks = [given for given in inputs if isinstance(given, Due)]
         rest = [given for given in in_order(inputs) if not isinstance(given, Due)]
-        transition = apply(loaded.run, [*ticks, *rest], now_ms=now_ms, evaluator=self._evaluator)
+        transition = apply(
+            loaded.run, [*ticks, *rest], now_ms=now_ms, evaluator=self._evaluator, outputs=loaded.outputs
+        )
         return self._plan(loaded, transition)
 
 
@@ -176,7 +179,7 @@ class RevisionAResult(Judge):
         run, is_changed = loaded.run, False
         effects: list[Effect] = []
         for given in in_order(inputs):
-            one = apply(run, [given], now_ms=now_ms, evaluator=self._evaluator)
+            one = apply(run, [given], now_ms=now_ms, evaluator=self._evaluator, outputs=loaded.outputs)
             run, is_changed = one.run, is_changed or one.is_changed
             effects += one.effects
         return self._plan(loaded, Transition(run, is_changed, tuple(effects)))
@@ -338,6 +341,38 @@ class StateWithoutItsEntities(Broken):
     judge_type = Parting
 
 
+class DocumentsFirst:
+    """A store whose documents are written before the outputs that they name."""
+
+    def __init__(self, store: EntityStore) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def upsert(self, entities: Sequence[EntityWrite]) -> dict[str, str]:
+        outputs = [write for write in entities if write.type_name == types.OUTPUT]
+        rest = [write for write in entities if write.type_name != types.OUTPUT]
+        guids = await self._store.upsert(rest)
+        return {**guids, **(await self._store.upsert(outputs) if outputs else {})}
+
+
+class OutputsApart(Broken):
+    def ports(self, ports: SinkPorts) -> SinkPorts:
+        store: Any = DocumentsFirst(ports.store)
+        return replace(ports, store=store)
+
+
+class Unread(Judge):
+    def plan(self, loaded: Loaded, inputs: Sequence[Input], now_ms: int) -> Plan:
+        nothing: dict[str, Any] = {name: {} for name in loaded.run.tasks}
+        return super().plan(replace(loaded, outputs=nothing), inputs, now_ms)
+
+
+class JudgesWithoutOutputs(Broken):
+    judge_type = Unread
+
+
 # Rule 11: the engine believes only what it signed
 
 
@@ -373,5 +408,7 @@ MISTAKES: dict[str, Callable[[int], World]] = {
     "10 an unknown outcome is repeated": _world(RepeatsTheUnknown),
     "10 a refused bulk is given up as a whole": _world(RefusedForAll),
     "10 a state without its entities": _world(StateWithoutItsEntities),
+    "10 an output is written after the state that names it": _world(OutputsApart),
+    "10 a condition is judged without the output it reads": _world(JudgesWithoutOutputs),
     "11 an unsigned command is heard": _world(BelievesAnybody),
 }

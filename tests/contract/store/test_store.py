@@ -54,12 +54,14 @@ def test_several_types_go_in_one_upsert(tell: Tell) -> None:
             name = f"{world.prefix}{type_name}"
             return EntityWrite(type_name=type_name, qualified_name=name, attributes={"name": "n", **attributes})
 
+        text = '"' + "ä\\n" * 250_000 + '"'
         guids = await world.store.upsert(
             [
                 write(types.RUN),
                 write(types.WORKFLOW, **{types.WORKFLOW_VERSION: 3, types.WORKFLOW_STATUS: "DRAFT"}),
                 write(types.ITEM, **{types.ITEM_DUE_AT: 1_800_000_000_123, types.ITEM_RECIPIENT: "sam"}),
                 write(types.COMMAND, **{types.COMMAND_AT: 5, types.COMMAND_STATUS: "OPEN"}),
+                write(types.OUTPUT, **{types.OUTPUT_TEXT: text, types.OUTPUT_BYTES: len(text)}),
                 write(types.DEAD_LETTER, **{types.DEAD_LETTER_BYTES: 7, types.DEAD_LETTER_REASON: "why"}),
             ]
         )
@@ -67,6 +69,10 @@ def test_several_types_go_in_one_upsert(tell: Tell) -> None:
         assert found[types.WORKFLOW].attributes[types.WORKFLOW_VERSION] == 3
         assert found[types.ITEM].attributes[types.ITEM_DUE_AT] == 1_800_000_000_123
         assert found[types.COMMAND].attributes[types.COMMAND_STATUS] == "OPEN"
+        assert found[types.OUTPUT].attributes[types.OUTPUT_TEXT] == text
+        named = await world.store.get_by_name(types.OUTPUT, f"{world.prefix}{types.OUTPUT}")
+        assert named is not None
+        assert named.attributes[types.OUTPUT_TEXT] == text
         assert found[types.DEAD_LETTER].attributes[types.DEAD_LETTER_BYTES] == 7
         assert types.RUN in found
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, JsonValue
 
 from pipeline.blocks.contract import Arguments, Attempt, EntityIntent, Runner, ValueOutput, failed, succeeded, waiting
 from pipeline.blocks.manifest import parse_manifest
+from pipeline.blocks.outputs import ArgumentReader, OutputsAwayError
 from pipeline.blocks.shell import RunnerShell
 from pipeline.blocks.time_limit import AsyncioTimeLimit
 from pipeline.core.errors import BlocklineError, ErrorName
@@ -15,18 +16,22 @@ from pipeline.core.limits import (
     CLOCK_SKEW_MAX_MS,
     ENTITIES_A_RESULT_MAX,
     ERROR_MESSAGE_CHARS_MAX,
-    OUTPUT_INLINE_BYTES_MAX,
+    OUTPUT_ENTITY_BYTES_MAX,
     STATE_BYTES_MAX,
 )
+from pipeline.expressions.cel import CelEvaluator
 from pipeline.messages.envelopes import (
+    Deferred,
     Dispatch,
     ErrorInfo,
     Outcome,
+    OutputRef,
     Requester,
     Result,
     parse_dead_letter,
     parse_shard_input,
 )
+from pipeline.messages.outputs import output_text
 from pipeline.messages.tagged import DEAD_TAG
 
 MANIFEST = parse_manifest(
@@ -236,7 +241,7 @@ def test_an_output_that_isnt_what_was_promised(do: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("length", "error"), [(OUTPUT_INLINE_BYTES_MAX - 2, None), (OUTPUT_INLINE_BYTES_MAX - 1, "Engine.TooLarge")]
+    ("length", "error"), [(OUTPUT_ENTITY_BYTES_MAX - 2, None), (OUTPUT_ENTITY_BYTES_MAX - 1, "Engine.TooLarge")]
 )
 def test_the_size_of_an_output_is_bounded_to_the_byte(length: int, error: str | None) -> None:
     result = attempt("value", "x" * length)
@@ -257,3 +262,66 @@ def test_waiting_says_when_and_why_to_go_on() -> None:
 def test_entities_are_counted() -> None:
     assert len(attempt("entities", ENTITIES_A_RESULT_MAX).entities) == ENTITIES_A_RESULT_MAX
     assert error_of(attempt("entities", ENTITIES_A_RESULT_MAX + 1)).name == "Engine.TooLarge"
+
+
+TEXT, SHA256 = output_text({"n": 7})
+REFERENCE = OutputRef(task="before", name="g/before/0/x", sha256=SHA256, bytes=len(TEXT))
+
+
+class Shelf:
+    """Outputs by name; away for the first ``away`` times."""
+
+    def __init__(self, texts: dict[str, str], away: int = 0) -> None:
+        self.texts = texts
+        self.away = away
+
+    async def text(self, name: str) -> str | None:
+        if self.away:
+            self.away -= 1
+            raise OutputsAwayError("not now")
+        return self.texts.get(name)
+
+
+def deferred() -> Dispatch:
+    arguments = {"do": "value", "value": "{{ tasks.before.output.n }}"}
+    scope = {
+        "run": {"input": {}, "requester": {"name": "ana"}},
+        "tasks": {"before": {"status": "SUCCESS"}},
+        "asset": None,
+        "now": NOW_MS,
+    }
+    left = Deferred(arguments=arguments, scope=scope, outputs=(REFERENCE,))
+    return dispatch().model_copy(update={"arguments": {}, "deferred": left})
+
+
+def answered(shelf: Shelf | None) -> Result | None:
+    reader = None if shelf is None else ArgumentReader(shelf, CelEvaluator())
+    shell = RunnerShell(SampleRunner(), MANIFEST, Clock(), reader=reader)
+    tagged = asyncio.run(shell.handle(deferred().encode()))
+    result = None if tagged is None else parse_shard_input(tagged.payload)
+    assert result is None or isinstance(result, Result)
+    return result
+
+
+@pytest.mark.parametrize("away", [0, 3])
+def test_arguments_that_name_a_large_output_are_made_here(away: int) -> None:
+    result = answered(Shelf({REFERENCE.name: TEXT}, away))
+    assert result is not None
+    assert result.output == 7
+
+
+def test_a_store_that_stays_away_is_no_failed_attempt() -> None:
+    assert answered(Shelf({REFERENCE.name: TEXT}, 99)) is None
+
+
+@pytest.mark.parametrize("texts", [{}, {REFERENCE.name: '{"n":8}'}, {REFERENCE.name: "\ud800"}])
+def test_an_output_that_isnt_what_was_kept_fails_the_task(texts: dict[str, str]) -> None:
+    result = answered(Shelf(texts))
+    assert result is not None
+    assert error_of(result).name == "Engine.Tampered"
+
+
+def test_a_runner_without_a_store_says_so() -> None:
+    result = answered(None)
+    assert result is not None
+    assert error_of(result).name == "Expression.Error"

@@ -65,12 +65,12 @@ def test_people_may_ask_for_a_run_and_no_more(caller: Caller, given: dict[str, o
 
 
 @pytest.mark.parametrize("caller", [AUTHOR, REQUESTER])
-@pytest.mark.parametrize("type_name", [types.COMMAND, types.ITEM, types.WORKFLOW, types.DEAD_LETTER])
+@pytest.mark.parametrize("type_name", [types.COMMAND, types.ITEM, types.WORKFLOW, types.OUTPUT, types.DEAD_LETTER])
 def test_nobody_else_creates_what_is_the_engines(caller: Caller, type_name: str) -> None:
     assert not allows(caller.may_create, type_name, NAMES)
 
 
-@pytest.mark.parametrize("type_name", [types.RUN, types.COMMAND, types.WORKFLOW, types.DEAD_LETTER])
+@pytest.mark.parametrize("type_name", [types.RUN, types.COMMAND, types.WORKFLOW, types.OUTPUT, types.DEAD_LETTER])
 def test_nobody_else_changes_what_is_the_engines(type_name: str) -> None:
     assert not allows(AUTHOR.may_update, type_name, {}, {"description"})
     assert not allows(AUTHOR.may_delete, type_name)
