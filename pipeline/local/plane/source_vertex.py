@@ -1,7 +1,7 @@
 """A source vertex: reads ahead up to its bound, and acks each message by itself once all that came of it arrived."""
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Coroutine, Sequence
 from itertools import islice
 from typing import Any, Final
@@ -34,7 +34,7 @@ class SourceVertex:
         """Nothing is started."""
         self._equipment = equipment
         self._on_way: set[Offset] = set()
-        self._acked: dict[Offset, float] = {}
+        self._acked: OrderedDict[Offset, float] = OrderedDict()  # a dict's first key is slow to find after deletions
         self._to_ack: deque[Offset] = deque()
         self._has_acks = asyncio.Event()
         self._has_room = asyncio.Event()
@@ -132,8 +132,9 @@ class SourceVertex:
             self._has_acks.clear()
 
     def _forget(self) -> None:
+        # In the order of their acks, so that nothing is looked at but what goes and the one after it.
         horizon_s = self._equipment.clock.monotonic_s() - REPEAT_WINDOW_S
-        surplus = len(self._acked) - REPEATS_REMEMBERED_MAX
-        oldest = islice(self._acked.items(), 2 * ACK_OFFSETS_MAX)
-        for offset in [offset for at, (offset, at_s) in enumerate(oldest) if at_s < horizon_s or at < surplus]:
-            del self._acked[offset]
+        while self._acked:
+            if next(iter(self._acked.values())) >= horizon_s and len(self._acked) <= REPEATS_REMEMBERED_MAX:
+                return
+            self._acked.popitem(last=False)
