@@ -54,4 +54,6 @@ def test_runs_end_and_a_kill_loses_nothing(product: Callable[..., Product]) -> N
         assert stage.types("sam", "task", "decide", later, "REJECTED", "--comment", "no").code == 0
         assert stage.run(waiting, wait_s=WAIT_S)["status"] == "REJECTED"
         with stage.api() as admin:
-            assert admin.get("/dead-letters").raise_for_status().json()["items"] == []
+            letters = admin.get("/dead-letters").raise_for_status().json()["items"]
+        # The contract suite leaves garbage on this very topic; of ours nothing may be refused.
+        assert [letter for letter in letters if letter["run"] in {asked, waiting, *runs}] == []

@@ -91,6 +91,8 @@ def taken_off(row: Row, name: str, types: TypeRegistry) -> Tags:
     if not types.knows_classification(name):
         raise AtlasError(Code.TYPE_NAME_INVALID, f"Type CLASSIFICATION with name {name} does not exist")
     tags = tags_of(row)
+    if not tags:
+        raise AtlasError(Code.CLASSIFICATIONS_NONE, f"No classifications associated with entity with guid: {row.guid}")
     if all(tag["typeName"] != name for tag in tags):
         raise _not_on(name)
     return [tag for tag in tags if tag["typeName"] != name]

@@ -38,7 +38,7 @@ def test_a_classification_is_put_on_changed_and_taken_off(tell: Tell) -> None:
         assert found["propagate"] is True
         assert await unmark(rest, guid, CLASSIFICATION) == (204, "")
         assert await tags(rest, guid) == []
-        assert await unmark(rest, guid, CLASSIFICATION) == (400, "ATLAS-400-00-06D")
+        assert await unmark(rest, guid, CLASSIFICATION) == (404, "ATLAS-404-00-003"), "it has none at all"
 
     tell(story)
 
