@@ -84,6 +84,11 @@ class Said(Output):
     bulk: str = ""
 
 
+def said(arguments: AnyArguments) -> Said:
+    """What a block that was told to speak says."""
+    return Said(said=arguments.say, bulk="x" * arguments.bulk)
+
+
 class FakeRunner(Runner[AnyArguments, Said]):
     """What all of them share."""
 
@@ -112,7 +117,7 @@ class FakeRunner(Runner[AnyArguments, Said]):
     async def run(self, arguments: AnyArguments, attempt: Attempt) -> Succeeded[Said] | Failed | Waiting:
         """One effect, then success."""
         await self.effect(arguments, attempt, "effect")
-        return succeeded(Said(said=arguments.say, bulk="x" * arguments.bulk))
+        return succeeded(said(arguments))
 
 
 class FlakyRunner(FakeRunner):
@@ -123,7 +128,7 @@ class FlakyRunner(FakeRunner):
         await self.effect(arguments, attempt, "effect")
         if attempt.attempt <= arguments.failures:
             return failed(ErrorName.HTTP_5XX, "not now")
-        return succeeded(Said(said=arguments.say))
+        return succeeded(said(arguments))
 
 
 class WaiterRunner(FakeRunner):
@@ -134,7 +139,7 @@ class WaiterRunner(FakeRunner):
         done = int((attempt.state or {}).get("done", 0))
         await self.effect(arguments, attempt, f"part-{done}")
         if done >= arguments.steps:
-            return succeeded(Said(said=arguments.say))
+            return succeeded(said(arguments))
         return waiting({"done": done + 1}, continue_at=attempt.now_ms + 3_000, continue_cause="GO_ON")
 
 
@@ -147,7 +152,7 @@ class EntityRunner(FakeRunner):
         key = attempt.effect_key
         attributes = {"name": key.task, "token": str(key), **({"poison": True} if arguments.is_poison else {})}
         intent = EntityIntent(ENTITY_TYPE, f"tables/{key}", attributes)
-        return succeeded(Said(said=arguments.say), entities=(intent,))
+        return succeeded(said(arguments), entities=(intent,))
 
 
 class ApprovalRunner(FakeRunner):

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from pipeline.testing.chance import Chance
-from pipeline.testing.fake_blocks import APPROVAL, EFFECT, ENTITY, FLAKY, WAITER
+from pipeline.testing.fake_blocks import APPROVAL, EFFECT, ENTITY, FLAKY, SPEAKING, WAITER
 
 PEOPLE: Final = ("ann", "bob", "cleo", "dan")
 _RESULTS: Final = ("SUCCESS", "SUCCESS", "FAILED_ANY", "COMPLETED", "DONE", "FAILURE", "")
@@ -24,6 +24,8 @@ def make_spec(chance: Chance) -> dict[str, Any]:
 def _task(chance: Chance, index: int) -> dict[str, Any]:
     kind = chance.one_of((EFFECT, EFFECT, "CONDITION", FLAKY, WAITER, ENTITY, APPROVAL))
     arguments = _arguments(chance, kind, index)
+    if kind in SPEAKING and chance.hits(0.5):
+        arguments.append({"bulk": chance.between(3_000, 20_000)})
     task: dict[str, Any] = {"name": f"t{index}", "type": kind, "_needs": []}
     if index and chance.hits(0.85):
         needs = chance.some_of([f"t{before}" for before in range(index)], chance.between(1, min(index, 2)))
@@ -31,9 +33,12 @@ def _task(chance: Chance, index: int) -> dict[str, Any]:
         task["depends"] = chance.one_of((" && ", " || ")).join(_operand(chance, name) for name in needs)
         if kind == EFFECT and len(needs) == 1 and chance.hits(0.5):
             arguments.append({"source": f'{{{{ tasks["{needs[0]}"].output | default: "none" }}}}'})
-        if kind == "CONDITION" and chance.hits(0.5):
+        if kind == "CONDITION" and chance.hits(0.6):
+            # One of the two has often ended, and its output left the document, before the other one does.
+            needs = task["_needs"] = chance.some_of([f"t{before}" for before in range(index)], min(index, 2))
+            task["depends"] = " && ".join(f"{name}.SUCCESS" for name in needs)
             arguments = [{"expression": said(needs[0])}]
-        if chance.hits(0.15):
+        if chance.hits(0.25):
             forms = ("true", "false", f'tasks["{needs[0]}"].status == "SUCCESS"', said(needs[0]))
             task["when"] = chance.one_of(forms)
     task["arguments"] = arguments
@@ -72,4 +77,4 @@ def _arguments(chance: Chance, kind: str, index: int) -> list[dict[str, Any]]:
                 {"due_in_ms": chance.between(5_000, 120_000)},
             ]
         case _:
-            return [{"say": f"s{index}"}, *([{"bulk": chance.between(3_000, 20_000)}] if chance.hits(0.5) else ())]
+            return [{"say": f"s{index}"}]
