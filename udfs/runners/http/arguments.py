@@ -104,14 +104,13 @@ class HttpArguments(Arguments):
     headers: Annotated[dict[str, str], AfterValidator(_headers)] = Field(
         default_factory=dict,
         title="Headers",
-        description="Secrets may stand here, as in Bearer {{ secrets.NAME }}",
         max_length=HTTP_HEADERS_MAX,
         json_schema_extra=WRITE_ONLY,
     )
     auth: Bearer | Basic | None = Field(
         default=None,
         title="Credentials",
-        description='{"bearer": …} or {"user": …, "password": …}; secrets may stand here',
+        description='{"bearer": …} or {"user": …, "password": …}',
         json_schema_extra=WRITE_ONLY,
     )
     body: JsonValue = Field(default=None, title="JSON body", description="Any JSON value but null")
