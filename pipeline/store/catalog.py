@@ -1,7 +1,6 @@
 """The catalog for blocks, on the port to the store: reads, and never the engine's own entities."""
 
 from pipeline.blocks.catalog import CatalogAsset, CatalogRefusedError, CatalogUnavailableError
-from pipeline.store import types
 from pipeline.store.port import Entity, EntityStore, StoreRefusedError, StoreUnavailableError
 
 
@@ -27,7 +26,7 @@ class StoreCatalog:
             raise CatalogUnavailableError(str(error)) from error
         if kind is None:
             raise CatalogRefusedError(f"The type {found.type_name} isn't known.")
-        if types.ENGINE_TYPES & {found.type_name, *kind.super_types}:
+        if kind.is_engines:
             raise CatalogRefusedError(f"{found.guid} is a {found.type_name}, which is the engine's own.")
         own = {tag.type_name: tag.attributes for tag in found.tags}
         return CatalogAsset(

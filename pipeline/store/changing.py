@@ -7,7 +7,6 @@ from typing import Any, Final
 from pipeline.core.errors import BlocklineError, ErrorName
 from pipeline.messages.changes import AssetChange, Tag
 from pipeline.messages.envelopes import EntityWrite
-from pipeline.store import types
 from pipeline.store.kinds import Kind
 from pipeline.store.port import Entity
 
@@ -50,7 +49,7 @@ def unchanged(entity: Entity | None, named: str, kind: Kind | None) -> Changed:
         raise ChangeRefusedError(f"There is no asset {named} (any more).")
     if kind is None:
         raise ChangeRefusedError(f"The type {entity.type_name} of {named} isn't known.")
-    if types.ENGINE_TYPES & {entity.type_name, *kind.super_types}:
+    if kind.is_engines:
         raise ChangeRefusedError(
             f"{named} is a {entity.type_name}, which is the engine's own; METADATA changes assets."
         )

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pipeline.store import types
+
 _LIST: Final = "array<"
 
 
@@ -15,6 +17,11 @@ class Kind:
     attributes: Mapping[str, str]
     mandatory: frozenset[str]
     super_types: frozenset[str]
+
+    @property
+    def is_engines(self) -> bool:
+        """Whether it is one of the engine's own types, or inherits from one: blocks neither read nor change these."""
+        return not types.ENGINE_TYPES.isdisjoint({self.name, *self.super_types})
 
     def is_list(self, attribute: str) -> bool:
         """Whether the attribute holds many values."""

@@ -26,7 +26,6 @@ from pipeline.mail.memory import MemoryMailer
 from pipeline.messages.canonical import decode, encode
 from pipeline.messages.envelopes import Dispatch, Requester, Result, parse_shard_input
 from pipeline.messages.tagged import shard_tag
-from pipeline.store import types
 from pipeline.store.typedefs import shipped_kind
 from pipeline.web.memory import MemoryAnswer, MemoryWebClient
 
@@ -160,7 +159,7 @@ class ExampleCatalog:
 
 def _asset(given: Mapping[str, Any]) -> CatalogAsset:
     kind = shipped_kind(given["typeName"])
-    if kind is None or kind.name in types.ENGINE_TYPES:
+    if kind is None or kind.is_engines:
         raise CatalogRefusedError(f"{given['guid']} is a {given['typeName']}, which nobody reads here.")
     return CatalogAsset(
         guid=given["guid"],

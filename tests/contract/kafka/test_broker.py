@@ -23,7 +23,7 @@ from pipeline.local.broker import BrokerFailedError, LocalBroker, _program
 from pipeline.local.broker_topics import TopicRotation
 from pipeline.process.clock import SystemClock
 from pipeline.store import types
-from tests.unit.local_atlas.test_notifications import random_text
+from tests.texts import random_text
 
 RECORDED = Path(__file__).parents[2] / "golden" / "notifications"
 DEADLINE_S = 20.0

@@ -27,7 +27,7 @@ from pipeline.store.atlas import AtlasEntityStore
 from pipeline.store.atlas_http import AtlasAccess
 from pipeline.store.typedefs import register
 from tests.contract.store.conftest import REAL, TOKEN, embedded_atlas
-from tests.unit.local_atlas.test_notifications import random_text
+from tests.texts import random_text
 
 KAFKA = os.environ.get("BLOCKLINE_TEST_KAFKA", "")
 TOPIC = "ATLAS_ENTITIES"

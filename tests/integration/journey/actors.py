@@ -1,11 +1,12 @@
 """People at their terminals: the command line as a subprocess, against a product that runs."""
 
+import contextlib
 import json  # noqa: TID251  (reads what a program reads)
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -100,6 +101,18 @@ class Stage:
                 }
                 admin.post("/users", json=user).raise_for_status()
 
+    def table(self, name: str, *owners: str) -> str:
+        """The guid of a table in the catalog, made by an administrator through Atlas' own REST."""
+        entity = {
+            "typeName": "Table",
+            "guid": "-1",
+            "attributes": {"name": name, "qualifiedName": f"db/{name}", "ownerUsers": list(owners)},
+        }
+        with self.api() as admin:
+            answer = admin.post(f"{self.product.url}/api/atlas/v2/entity/bulk", json={"entities": [entity]})
+        guid: str = answer.raise_for_status().json()["guidAssignments"]["-1"]
+        return guid
+
     def publishes(self, name: str, spec: Any) -> str:
         with self.api("otto") as otto:
             stored = otto.post("/workflows", json={"name": name, "spec": spec}).raise_for_status().json()
@@ -130,6 +143,15 @@ class Stage:
         tasks = statuses(self.run(run))
         ids = {message_id_of(EffectKey(run, task, 0, step), address) for task in tasks for step in range(STEPS_MAX)}
         return [mail for mail in self.mail.mails() if str(mail["Message-ID"]) in ids]
+
+
+@contextlib.contextmanager
+def staged(folder: Path, **environment: str) -> Iterator[Stage]:
+    """A product that runs on ``folder``, with its mail server and its people."""
+    with MailServer() as mail, Product(folder, environment={"BLOCKLINE_SMTP_URL": mail.url, **environment}) as product:
+        stage = Stage(product, mail)
+        stage.people()
+        yield stage
 
 
 def statuses(run: Any) -> dict[str, str]:

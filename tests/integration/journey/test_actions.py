@@ -5,21 +5,15 @@ from typing import Any
 
 import pytest
 
-from tests.integration.journey.actors import Stage, statuses, until
-from tests.mail_server import MailServer
-from tests.product import Product
+from tests.integration.journey.actors import Stage, staged, statuses, until
 
 pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with MailServer() as mail:
-        product = Product(tmp_path_factory.mktemp("actions"), environment={"BLOCKLINE_SMTP_URL": mail.url})
-        with product:
-            stage = Stage(product, mail)
-            stage.people()
-            yield stage
+    with staged(tmp_path_factory.mktemp("actions")) as stage:
+        yield stage
 
 
 def dag(*tasks: dict[str, Any]) -> dict[str, Any]:

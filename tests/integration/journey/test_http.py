@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.journey.actors import Stage, statuses
-from tests.mail_server import MailServer
-from tests.product import Product
+from tests.integration.journey.actors import staged, statuses
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -70,9 +68,7 @@ def test_a_service_is_called_where_the_operator_allows_it(tmp_path: Path, ticket
         },
         {"name": "inside", "type": "HTTP", "arguments": {"url": "http://169.254.169.254/latest"}},
     ]
-    with MailServer() as mail, Product(tmp_path, environment={"BLOCKLINE_SMTP_URL": mail.url, **allowed}) as product:
-        stage = Stage(product, mail)
-        stage.people()
+    with staged(tmp_path, **allowed) as stage:
         stage.publishes("tickets", {"dag": {"entrypoint": "open", "tasks": tasks}})
         run = stage.starts("rosa", "tickets")
         ended = stage.run(run, wait_s=40)

@@ -7,7 +7,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.integration.journey.actors import EXAMPLE, Stage, statuses, until
+from tests.integration.journey.actors import EXAMPLE, Stage, staged, statuses, until
 from tests.mail_server import MailServer
 from tests.product import Product
 
@@ -16,33 +16,14 @@ pytestmark = pytest.mark.timeout(180)
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with MailServer() as mail:
-        product = Product(tmp_path_factory.mktemp("journey"), environment={"BLOCKLINE_SMTP_URL": mail.url})
-        with product:
-            stage = Stage(product, mail)
-            stage.people()
-            published = stage.types("otto", "workflow", "publish", str(EXAMPLE))
-            assert (published.code, published.out) == (0, "access-request is published as version 1\n"), published.err
-            yield stage
-
-
-def asset_of(stage: Stage, name: str, *owners: str) -> str:
-    """A table in the catalog, made by an administrator through Atlas' own REST."""
-    entity = {
-        "typeName": "Table",
-        "guid": "-1",
-        "attributes": {"name": name, "qualifiedName": f"db/{name}", "ownerUsers": list(owners)},
-    }
-    with stage.api() as admin:
-        answer = admin.post(
-            f"{stage.product.url}/api/atlas/v2/entity/bulk", json={"entities": [entity]}
-        ).raise_for_status()
-    guid: str = answer.json()["guidAssignments"]["-1"]
-    return guid
+    with staged(tmp_path_factory.mktemp("journey")) as stage:
+        published = stage.types("otto", "workflow", "publish", str(EXAMPLE))
+        assert (published.code, published.out) == (0, "access-request is published as version 1\n"), published.err
+        yield stage
 
 
 def test_somebody_asks_the_steward_approves_and_everybody_hears_of_it(stage: Stage) -> None:
-    asset = asset_of(stage, "orders", "hans")
+    asset = stage.table("orders", "hans")
     started = stage.types("rosa", "run", "start", "access-request", "--asset", asset, "--comment", "for the report")
     assert started.code == 0, started.err
     run = started.out.strip()
@@ -81,7 +62,7 @@ def test_somebody_asks_the_steward_approves_and_everybody_hears_of_it(stage: Sta
 
 
 def test_an_owner_is_approved_at_once(stage: Stage) -> None:
-    asset = asset_of(stage, "own", "rosa")
+    asset = stage.table("own", "rosa")
     waited = stage.types("rosa", "run", "start", "access-request", "--asset", asset, "--wait", "--json")
     assert waited.code == 0, waited.err
     assert waited.json["status"] == "APPROVED"
@@ -90,7 +71,7 @@ def test_an_owner_is_approved_at_once(stage: Stage) -> None:
 
 
 def test_a_rejection_needs_a_reason_and_is_told(stage: Stage) -> None:
-    run = stage.starts("rosa", "access-request", asset_guid=asset_of(stage, "sales", "hans"))
+    run = stage.starts("rosa", "access-request", asset_guid=stage.table("sales", "hans"))
     task = stage.task_of("sam", run)
     assert "comment" in stage.types("sam", "task", "decide", task, "REJECTED").err
     assert stage.types("sam", "task", "decide", task, "REJECTED", "--comment", "ask hans").code == 0
@@ -134,7 +115,7 @@ def test_what_nobody_decides_in_time_is_rejected(stage: Stage) -> None:
 
 
 def test_the_requester_withdraws(stage: Stage) -> None:
-    run = stage.starts("rosa", "access-request", asset_guid=asset_of(stage, "sales", "hans"))
+    run = stage.starts("rosa", "access-request", asset_guid=stage.table("sales", "hans"))
     stage.task_of("sam", run)
     assert stage.types("olaf", "run", "withdraw", run).code == 1
     assert stage.types("sam", "run", "withdraw", run).code == 1
@@ -149,7 +130,7 @@ def test_the_requester_withdraws(stage: Stage) -> None:
 
 @pytest.mark.parametrize("action", ["cancel", "terminate"])
 def test_the_author_ends_a_run(stage: Stage, action: str) -> None:
-    run = stage.starts("rosa", "access-request", asset_guid=asset_of(stage, "sales", "hans"))
+    run = stage.starts("rosa", "access-request", asset_guid=stage.table("sales", "hans"))
     stage.task_of("sam", run)
     assert stage.types("rosa", "run", action, run).code == 1
     assert stage.types("otto", "run", action, run).code == 0

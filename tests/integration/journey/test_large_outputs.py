@@ -7,9 +7,7 @@ import httpx
 import pytest
 
 from pipeline.store import types
-from tests.integration.journey.actors import Stage, statuses, until
-from tests.mail_server import MailServer
-from tests.product import Product
+from tests.integration.journey.actors import Stage, staged, statuses, until
 
 pytestmark = pytest.mark.timeout(180)
 TEXT = "ä" * 25_000
@@ -18,12 +16,8 @@ TEXT = "ä" * 25_000
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with MailServer() as mail:
-        product = Product(tmp_path_factory.mktemp("large"), environment={"BLOCKLINE_SMTP_URL": mail.url})
-        with product:
-            stage = Stage(product, mail)
-            stage.people()
-            yield stage
+    with staged(tmp_path_factory.mktemp("large")) as stage:
+        yield stage
 
 
 def spec() -> dict[str, Any]:

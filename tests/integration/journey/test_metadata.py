@@ -5,30 +5,15 @@ from typing import Any
 
 import pytest
 
-from tests.integration.journey.actors import Stage, statuses
-from tests.mail_server import MailServer
-from tests.product import Product
+from tests.integration.journey.actors import Stage, staged, statuses
 
 pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with MailServer() as mail:
-        product = Product(tmp_path_factory.mktemp("metadata"), environment={"BLOCKLINE_SMTP_URL": mail.url})
-        with product:
-            stage = Stage(product, mail)
-            stage.people()
-            yield stage
-
-
-def asset_of(stage: Stage, name: str) -> str:
-    attributes = {"name": name, "qualifiedName": f"db/{name}", "ownerUsers": ["hans"]}
-    entity = {"typeName": "Table", "guid": "-1", "attributes": attributes}
-    with stage.api() as admin:
-        answer = admin.post(f"{stage.product.url}/api/atlas/v2/entity/bulk", json={"entities": [entity]})
-    guid: str = answer.raise_for_status().json()["guidAssignments"]["-1"]
-    return guid
+    with staged(tmp_path_factory.mktemp("metadata")) as stage:
+        yield stage
 
 
 def attributes_of(stage: Stage, guid: str) -> dict[str, Any]:
@@ -47,7 +32,7 @@ def change(name: str, arguments: dict[str, Any], **members: Any) -> dict[str, An
 
 
 def test_a_workflow_changes_an_asset_and_reads_it_afresh(stage: Stage) -> None:
-    asset = asset_of(stage, "orders")
+    asset = stage.table("orders", "hans")
     spec = workflow(
         change("describe", {"set": {"description": "Orders of {{ run.requester.name }}"}}),
         change("own", {"owners": {"users": {"add": ["rosa"]}}}, depends="describe"),
@@ -64,7 +49,7 @@ def test_a_workflow_changes_an_asset_and_reads_it_afresh(stage: Stage) -> None:
 
 
 def test_what_the_catalog_refuses_fails_that_task_alone(stage: Stage) -> None:
-    asset = asset_of(stage, "refused")
+    asset = stage.table("refused", "hans")
     wrong = change("bad", {"set": {"nonsense": "x"}}, depends="a")
     stage.publishes("refused", workflow({"name": "a", "type": "PASS"}, wrong))
     run = stage.starts("rosa", "refused", asset_guid=asset)
@@ -76,7 +61,7 @@ def test_what_the_catalog_refuses_fails_that_task_alone(stage: Stage) -> None:
 
 
 def test_classifications_custom_attributes_and_an_expectation(stage: Stage) -> None:
-    asset = asset_of(stage, "marked")
+    asset = stage.table("marked", "hans")
     marks = {"classifications": {"add": ["PII"]}, "customAttributes": {"set": {"team": "sales"}}}
     spec = workflow(
         change("mark", marks),

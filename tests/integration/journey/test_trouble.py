@@ -15,8 +15,7 @@ from pipeline.messages.envelopes import Look
 from pipeline.messages.tagged import dead_letter
 from pipeline.store import types
 from pipeline.store.mapping import dead_letter_write
-from tests.integration.journey.actors import ROOT, Stage, broker_of, row, statuses, until
-from tests.mail_server import MailServer
+from tests.integration.journey.actors import ROOT, Stage, broker_of, row, staged, statuses, until
 from tests.product import Product, ProductError
 
 pytestmark = pytest.mark.timeout(180)
@@ -24,13 +23,9 @@ pytestmark = pytest.mark.timeout(180)
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with MailServer() as mail:
-        product = Product(tmp_path_factory.mktemp("trouble"), environment={"BLOCKLINE_SMTP_URL": mail.url})
-        with product:
-            stage = Stage(product, mail)
-            stage.people()
-            stage.publishes("five", row())
-            yield stage
+    with staged(tmp_path_factory.mktemp("trouble")) as stage:
+        stage.publishes("five", row())
+        yield stage
 
 
 def asks() -> dict[str, Any]:

@@ -28,22 +28,29 @@ from tests.integration.plane.small import (
 )
 
 MESSAGES = 200
-SIBLINGS = manifest(
-    [
-        vertex("in", "source"),
-        vertex("route", "map"),
-        vertex("bad", "map", limits={"concurrency": 4, "bufferMaxLength": 20}),
-        vertex("good", "map"),
-        vertex("out", "sink"),
-    ],
-    [
-        edge("in", "route"),
-        edge("route", "bad", "bad", on_full="discardLatest"),
-        edge("route", "good", "good"),
-        edge("bad", "out", "ok"),
-        edge("good", "out", "ok"),
-    ],
-)
+
+
+def forked(bad: dict[str, int], source: dict[str, int] | None = None) -> str:
+    """A pipeline that forks into a bad and a good vertex; ``bad`` and ``source`` are limits."""
+    return manifest(
+        [
+            vertex("in", "source", limits=source or {}),
+            vertex("route", "map"),
+            vertex("bad", "map", limits=bad),
+            vertex("good", "map"),
+            vertex("out", "sink"),
+        ],
+        [
+            edge("in", "route"),
+            edge("route", "bad", "bad", on_full="discardLatest"),
+            edge("route", "good", "good"),
+            edge("bad", "out", "ok"),
+            edge("good", "out", "ok"),
+        ],
+    )
+
+
+SIBLINGS = forked({"concurrency": 4, "bufferMaxLength": 20})
 
 
 async def route(payload: bytes) -> list[Message]:
@@ -102,22 +109,7 @@ def test_the_others_go_on_beside_one_that(transport: Transport, bad: Answer) -> 
 
 def test_one_that_hangs_does_not_fill_what_a_source_may_have_on_its_way(transport: Transport) -> None:
     """Its buffer holds more than the source may read ahead: without the share of an edge all would stand still."""
-    text = manifest(
-        [
-            vertex("in", "source", limits={"concurrency": 40, "readBatchSize": 10}),
-            vertex("route", "map"),
-            vertex("bad", "map", limits={"concurrency": 4}),
-            vertex("good", "map"),
-            vertex("out", "sink"),
-        ],
-        [
-            edge("in", "route"),
-            edge("route", "bad", "bad", on_full="discardLatest"),
-            edge("route", "good", "good"),
-            edge("bad", "out", "ok"),
-            edge("good", "out", "ok"),
-        ],
-    )
+    text = forked({"concurrency": 4}, source={"concurrency": 40, "readBatchSize": 10})
 
     async def story() -> None:
         out = Written()

@@ -14,7 +14,7 @@ from pipeline.core.limits import PARTS_BYTES_MAX, PARTS_OF_A_MESSAGE_MAX, PARTS_
 from pipeline.local.atlas import notifications
 from pipeline.messages.canonical import MalformedError, decode, encode
 from pipeline.store import types
-from tests.unit.local_atlas.test_notifications import random_text
+from tests.texts import random_text
 
 RECORDED = Path(__file__).parents[2] / "golden" / "notifications"
 

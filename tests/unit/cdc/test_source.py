@@ -16,7 +16,7 @@ from pipeline.messages.envelopes import Operation, parse_dead_letter, parse_even
 from pipeline.process.clock import SystemClock
 from pipeline.store import types
 from sources.cdc.handler import CdcSource
-from tests.unit.local_atlas.test_notifications import random_text as incompressible
+from tests.texts import random_text
 
 RECORDED = Path(__file__).parents[2] / "golden" / "notifications"
 RUN = (RECORDED / "pyatlan-entity_create-1.json").read_bytes()
@@ -164,7 +164,7 @@ def test_acks_that_cannot_be_recorded_stop_nothing() -> None:
 
 def test_parts_go_on_as_one_event_and_are_done_together() -> None:
     async def scenario() -> None:
-        parts = notifications.updated(types.RUN, "g", {"qualifiedName": "r", "note": incompressible(1_500_000)}, 7)
+        parts = notifications.updated(types.RUN, "g", {"qualifiedName": "r", "note": random_text(1_500_000)}, 7)
         reader = ListReader(parts[0], RUN, *parts[1:])
         source = CdcSource(reader, SystemClock())
         run, whole = await give(source)

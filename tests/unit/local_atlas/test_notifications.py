@@ -2,7 +2,6 @@
 
 import base64
 import gzip
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import orjson
 import pytest
 
 from pipeline.local.atlas import notifications
+from tests.texts import random_text
 
 RECORDED = Path(__file__).parents[2] / "golden" / "notifications"
 
@@ -19,12 +19,6 @@ def recorded(name: str) -> Any:
     envelope = orjson.loads((RECORDED / f"{name}.json").read_bytes())
     envelope["msgCreationTime"] = envelope["message"]["eventTime"]
     return envelope
-
-
-def random_text(chars: int) -> str:
-    """Text that hardly gets smaller by compression, the same each time."""
-    blocks = (hashlib.sha512(str(number).encode()).digest() for number in range(chars // 85 + 1))
-    return b"".join(base64.b85encode(block) for block in blocks).decode()[:chars]
 
 
 def parts(name: str) -> tuple[str, str, dict[str, Any], int]:
