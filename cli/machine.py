@@ -44,7 +44,8 @@ from pipeline.local.plane.plane import HostMaker, LocalPlane, direct, in_threads
 from pipeline.mail.open import OpenedMail, open_mailer
 from pipeline.mail.port import Via
 from pipeline.messages.seal import Seal
-from pipeline.process.settings import ServerSettings
+from pipeline.process.settings import ServerSettings, secrets_folder
+from pipeline.secrets.folder import FolderSecrets
 from pipeline.store.atlas import AtlasEntityStore
 from pipeline.topology.values import Values
 from pipeline.web.open import open_web_client
@@ -121,6 +122,7 @@ class Machine:
             directory=directory,
             mailer=mail.mailer,
             web=self._web(),
+            secrets=FolderSecrets(secrets_folder(self._settings)),
             reader=reader,
             on_done=self._on_done(outbox),
             clock=self._clock,

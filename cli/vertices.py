@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from pipeline.blocks.outputs import ArgumentReader
 from pipeline.blocks.registry import Registry
+from pipeline.blocks.secrets import Secrets
 from pipeline.blocks.shell import RunnerShell
 from pipeline.blocks.time_limit import AsyncioTimeLimit
 from pipeline.cdc.consumer import EventReader
@@ -55,6 +56,7 @@ class Parts:
     directory: Directory
     mailer: Mailer
     web: WebClient
+    secrets: Secrets
     reader: EventReader
     on_done: Callable[[list[Position]], Awaitable[None]]
     clock: Clock
@@ -121,13 +123,14 @@ def _runner(parts: Parts, block_type: str) -> ServerFactory:
         "catalog": StoreCatalog(parts.store),
         "web": parts.web,
     }
-    runner = parts.registry.create(block_type, ports)
+    manifest = parts.registry.manifest(block_type)
     shell = RunnerShell(
-        runner,
-        parts.registry.manifest(block_type),
+        parts.registry.create(block_type, ports),
+        manifest,
         parts.clock,
         time_limit=AsyncioTimeLimit(),
         reader=ArgumentReader(StoredOutputs(parts.store), parts.evaluator),
+        secrets=parts.secrets if manifest.has_secrets else None,
     )
 
     def build(sock_path: str, info_path: str) -> Any:

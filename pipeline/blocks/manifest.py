@@ -50,7 +50,8 @@ class Manifest(_Part):
     ``delivery`` says what a repeated attempt does outside: ``pure`` has no outside effect, ``once`` happens once by
     the effect key, ``at-least-once`` may happen again. ``needs`` are the ports handed to the runner's constructor,
     ``capabilities`` what the engine gives or allows (``human``: its task waits for people; ``mail``: it gets the mail
-    server's secret; ``catalog``: it reaches Atlas). ``expressions`` names arguments that are CEL, by their path
+    server's secret; ``catalog``: it reaches Atlas; ``secrets``: templates in its ``writeOnly`` arguments may name
+    secrets). ``expressions`` names arguments that are CEL, by their path
     (``approvers.expression``), or that stand for the asset's owners where they are true: the first step of a task gets
     their value. ``ui`` maps an argument to the widget that edits it. ``blocking`` says that ``run`` may compute or wait
     for long without ``await``: on one machine it gets a thread of its own, so its ``needs`` are values only.
@@ -78,6 +79,11 @@ class Manifest(_Part):
     def is_human(self) -> bool:
         """Whether the task waits for people: it may end APPROVED or REJECTED."""
         return "human" in self.capabilities
+
+    @property
+    def has_secrets(self) -> bool:
+        """Whether its vertex is given the secrets that templates name."""
+        return "secrets" in self.capabilities
 
     @property
     def retry_json(self) -> list[dict[str, Any]]:

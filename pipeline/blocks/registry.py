@@ -2,7 +2,7 @@
 
 import importlib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pipeline.blocks.builtin import BUILTINS
 from pipeline.blocks.contract import Arguments, Runner
 from pipeline.blocks.manifest import Manifest, parse_manifest
+from pipeline.blocks.secrets import secret_arguments
 from pipeline.blocks.sentences import findings
 from pipeline.core.errors import BlocklineError, Problem
 
@@ -115,6 +116,13 @@ class Registry:
     def expressions(self, block_type: str) -> Mapping[str, str]:
         """The arguments that are expressions, by their path: ``condition`` or ``value``; of any type."""
         return self._blocks[block_type].manifest.expressions if block_type in self._blocks else {}
+
+    def secret_arguments(self, block_type: str) -> Collection[str]:
+        """The arguments in which templates may name secrets; none of a type whose manifest doesn't ask for them."""
+        block = self._blocks.get(block_type)
+        if block is None or not block.manifest.has_secrets:
+            return ()
+        return secret_arguments(block.runner_type.arguments_type)
 
     def create(self, block_type: str, ports: Mapping[str, Any]) -> Runner[Any, Any]:
         """A runner, with the ports that its manifest needs.

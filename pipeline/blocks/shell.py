@@ -8,25 +8,21 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, Final, Protocol, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from pipeline.blocks.contract import Arguments, Attempt, ChangeIntent, EntityIntent, Failed, Runner, Succeeded, Waiting
+from pipeline.blocks.contract import Arguments, Attempt, Failed, Runner
 from pipeline.blocks.manifest import Manifest
 from pipeline.blocks.outputs import ArgumentReader, OutputsAwayError
+from pipeline.blocks.results import Answer, failure_of, result_of, without_secrets
+from pipeline.blocks.secrets import NoSecrets, Revealed, SecretError, Secrets, reveal, secret_arguments
 from pipeline.blocks.sentences import findings
 from pipeline.core.clock import Clock
 from pipeline.core.errors import BlocklineError, ErrorName
 from pipeline.core.limits import (
     CLOCK_SKEW_MAX_MS,
-    ENTITIES_A_RESULT_MAX,
-    ERROR_MESSAGE_CHARS_MAX,
-    OUTPUT_ENTITY_BYTES_MAX,
-    RESULT_BYTES_MAX,
-    STATE_BYTES_MAX,
 )
-from pipeline.messages.canonical import MalformedError, encode
-from pipeline.messages.changes import AssetChange, AssetRef, Tag
-from pipeline.messages.envelopes import Dispatch, EntityWrite, ErrorInfo, Outcome, Result, parse_dispatch
+from pipeline.messages.canonical import MalformedError
+from pipeline.messages.envelopes import Dispatch, Result, parse_dispatch
 from pipeline.messages.tagged import DEAD_TAG, Tagged, dead_letter, shard_tag
 from pipeline.spec.expressions import ExpressionError
 
@@ -35,7 +31,6 @@ READ_TRIES_MAX: Final = 4
 """How often an output is asked for before the dispatch is left to its lease."""
 READ_AGAIN_S: Final = 0.25
 """Before the second try; doubled for each later one."""
-Answer = Succeeded[BaseModel] | Failed | Waiting
 _LOG: Final = logging.getLogger("blockline.runner")
 
 
@@ -74,15 +69,18 @@ class RunnerShell:
         *,
         time_limit: TimeLimit | None = None,
         reader: ArgumentReader | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
         """Without ``time_limit`` attempts take as long as they take; without ``reader`` tasks whose arguments name an
-        output that is an entity fail.
+        output that is an entity fail, and without ``secrets`` those that name a secret.
         """
         self._runner = runner
         self._manifest = manifest
         self._clock = clock
         self._time_limit = time_limit or NoTimeLimit()
         self._reader = reader
+        self._secrets = secrets or NoSecrets()
+        self._secret_arguments = secret_arguments(runner.arguments_type)
         self._working: set[tuple[str, int]] = set()
         self.vertex = f"runner-{manifest.type.lower()}"
 
@@ -122,22 +120,28 @@ class RunnerShell:
             OutputsAwayError: an output that the arguments name can't be read now; the block wasn't asked.
         """
         started_at = self._clock.now_ms()
-        answer = await self._answer(dispatch)
-        result = _result(dispatch, answer, self._runner.output_type, started_at, self._clock.now_ms())
+        try:
+            given = await self._given(dispatch)
+        except SecretError as error:
+            return self._kept(dispatch, Failed(ErrorName.AUTH_DENIED, str(error)), started_at)
+        except ExpressionError as error:
+            return self._kept(dispatch, Failed(error.error_name, str(error)), started_at)
+        result = self._kept(dispatch, await self._answer(dispatch, given), started_at)
+        return without_secrets(result, given) if given.has_secrets else result
+
+    def _kept(self, dispatch: Dispatch, answer: Answer, started_at: int) -> Result:
+        """The answer as a result that fits."""
+        result = result_of(dispatch, answer, self._runner.output_type, started_at, self._clock.now_ms())
         if isinstance(result, Failed):
-            result = _failure(dispatch, result, started_at, self._clock.now_ms())
+            result = failure_of(dispatch, result, started_at, self._clock.now_ms())
         return result
 
-    async def _answer(self, dispatch: Dispatch) -> Answer:
+    async def _answer(self, dispatch: Dispatch, given: Revealed) -> Answer:
         model: type[Arguments] = self._runner.arguments_type
         try:
-            given = await self._arguments(dispatch)
-        except ExpressionError as error:
-            return Failed(error.error_name, str(error))
-        try:
-            arguments = model.model_validate(given)
+            arguments = model.model_validate(given.arguments)
         except ValidationError as error:
-            said = "; ".join(finding.sentence for finding in findings(error, model, given))
+            said = "; ".join(finding.sentence for finding in findings(error, model, given.arguments))
             return Failed(ErrorName.VALIDATION_INPUT, said)
         timeout_s = dispatch.timeout_s or self._manifest.timeout_seconds
         try:
@@ -150,6 +154,13 @@ class RunnerShell:
             # Only the kind of error goes into the run: its text may hold a secret or a path.
             _LOG.exception("%s failed in attempt %s of %s", dispatch.type, dispatch.attempt, dispatch.effect_key)
             return Failed(ErrorName.TASK_FAILED, f"the block failed with an unexpected {type(error).__name__}")
+
+    async def _given(self, dispatch: Dispatch) -> Revealed:
+        for place in dispatch.secrets or ():
+            name = place.split("/")[1]
+            if name not in self._secret_arguments:
+                raise SecretError(f"A secret can't stand in the argument {name}.")
+        return await reveal(await self._arguments(dispatch), dispatch.secrets or (), self._secrets)
 
     async def _arguments(self, dispatch: Dispatch) -> dict[str, Any]:
         if dispatch.deferred is None:
@@ -184,121 +195,3 @@ def _attempt(dispatch: Dispatch) -> Attempt:
         cause=dispatch.cause,
         state=dispatch.state,
     )
-
-
-def _result(
-    dispatch: Dispatch, answer: Answer, output_type: type[BaseModel], started_at: int, ended_at: int
-) -> Result | Failed:
-    if isinstance(answer, Failed):
-        return answer
-    if not isinstance(answer, Succeeded | Waiting):
-        return Failed(ErrorName.VALIDATION_OUTPUT, f"{dispatch.type} ended without an answer")
-    changes = answer.changes if isinstance(answer, Succeeded) else ()
-    refused = _too_many(len(answer.entities) + len(changes))
-    if refused:
-        return refused
-    try:
-        if isinstance(answer, Waiting):
-            parts: dict[str, Any] = {
-                "outcome": Outcome.WAITING,
-                "state": _small(dict(answer.state), STATE_BYTES_MAX, "state"),
-                "continue_at": answer.continue_at,
-                "continue_cause": answer.continue_cause,
-            }
-        else:
-            parts = {"outcome": Outcome.SUCCEEDED, "output": _output(answer.output, output_type)}
-        result = Result(
-            **_identity(dispatch),
-            **parts,
-            entities=tuple(map(_entity, answer.entities)),
-            changes=tuple(map(_change, changes)) or None,
-            started_at=started_at,
-            ended_at=ended_at,
-        )
-        _small_bytes(result.encode(), RESULT_BYTES_MAX, "result")
-    except _TooLargeError as error:
-        return Failed(ErrorName.ENGINE_TOO_LARGE, str(error))
-    except (
-        MalformedError,
-        ValueError,
-        TypeError,
-    ):  # pydantic's errors of validation and of serialisation are ValueErrors
-        return Failed(ErrorName.VALIDATION_OUTPUT, f"what {dispatch.type} returned isn't what it promises to return")
-    return result
-
-
-class _TooLargeError(BlocklineError):
-    """A part of a result is over its limit."""
-
-
-def _small_bytes(encoded: bytes, bytes_max: int, name: str) -> None:
-    if len(encoded) > bytes_max:
-        raise _TooLargeError(f"the {name} has {len(encoded)} bytes; the limit is {bytes_max}")
-
-
-def _small(value: Any, bytes_max: int, name: str) -> Any:
-    _small_bytes(encode(value), bytes_max, name)
-    return value
-
-
-def _output(output: Any, output_type: type[BaseModel]) -> Any:
-    if not isinstance(output, output_type):
-        raise MalformedError("an output of another type")
-    # Validated again: model_construct and a frozen model's mutable members can hold anything.
-    dumped = output.model_dump(mode="json", by_alias=True, warnings=False)
-    output_type.model_validate(dumped)
-    return _small(dumped, OUTPUT_ENTITY_BYTES_MAX, "output")
-
-
-def _too_many(count: int) -> Failed | None:
-    if count > ENTITIES_A_RESULT_MAX:
-        return Failed(
-            ErrorName.ENGINE_TOO_LARGE, f"the result has {count} entities; the limit is {ENTITIES_A_RESULT_MAX}"
-        )
-    return None
-
-
-def _entity(intent: EntityIntent) -> EntityWrite:
-    return EntityWrite(
-        type_name=intent.type_name, qualified_name=intent.qualified_name, attributes=dict(intent.attributes)
-    )
-
-
-def _change(intent: ChangeIntent) -> AssetChange:
-    return AssetChange(
-        asset=AssetRef(guid=intent.guid, type_name=intent.type_name, qualified_name=intent.qualified_name),
-        set=dict(intent.set),
-        add={name: list(values) for name, values in intent.add.items()},
-        remove={name: list(values) for name, values in intent.remove.items()},
-        custom=dict(intent.custom),
-        terms_add=intent.terms_add,
-        terms_remove=intent.terms_remove,
-        tags=tuple(
-            Tag(type_name=tag.type_name, attributes=dict(tag.attributes), propagate=tag.propagate)
-            for tag in intent.tags
-        ),
-        untag=intent.untag,
-        expect=dict(intent.expect),
-    )
-
-
-def _failure(dispatch: Dispatch, failed: Failed, started_at: int, ended_at: int) -> Result:
-    return Result(
-        **_identity(dispatch),
-        outcome=Outcome.FAILED,
-        error=ErrorInfo(
-            name=failed.name, message=failed.message[:ERROR_MESSAGE_CHARS_MAX], retry_after_s=failed.retry_after_s
-        ),
-        started_at=started_at,
-        ended_at=ended_at,
-    )
-
-
-def _identity(dispatch: Dispatch) -> dict[str, Any]:
-    return {
-        "run_guid": dispatch.run_guid,
-        "task": dispatch.task,
-        "round": dispatch.round,
-        "attempt": dispatch.attempt,
-        "step": dispatch.step,
-    }

@@ -130,3 +130,6 @@ HTTP_ADDRESSES_MAX: Final = 4
 """Addresses of one name that are tried."""
 HTTP_LOOK_UPS_MAX: Final = 16
 """Names a process looks up at the same time; one that hangs holds a thread until the system gives up."""
+SECRET_CHARS_MIN: Final = 8
+"""Shorter ones can't be masked in answers: too much else would be."""
+SECRET_BYTES_MAX: Final = 64 * 1024

@@ -11,7 +11,7 @@ from pipeline.machine.run import Run, TaskState
 from pipeline.machine.scope import scope_of
 from pipeline.machine.transitions import lease_of
 from pipeline.messages.envelopes import Deferred, Dispatch, ErrorInfo, Outcome, Result
-from pipeline.spec.arguments import reads_of, resolved
+from pipeline.spec.arguments import reads_of, resolved, secret_places
 from pipeline.spec.expressions import Evaluator, ExpressionError
 from pipeline.spec.model import Task
 
@@ -64,6 +64,7 @@ def _message(  # noqa: PLR0917  (one call, above; an object for it would only hi
         cause=state.cause,
         arguments=arguments,
         deferred=deferred,
+        secrets=secret_places(task.arguments_dict) or None,
         state=_state_for_runner(state),
         requester=request.requester,
         asset=_asset_for_runner(request.asset),

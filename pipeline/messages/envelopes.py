@@ -89,9 +89,10 @@ class Deferred(Part):
 class Dispatch(Message):
     """One attempt of one task: from the orchestrator to the runner of its type.
 
-    ``arguments`` are resolved, secrets excepted; with ``deferred`` they are empty, and resolved from that. ``state`` is
-    what the runner returned with WAITING, handed back when the task is continued for ``cause``. ``timeout_s`` counts
-    from the runner's own start. After ``valid_until`` it is dropped.
+    ``arguments`` are resolved, secrets excepted: what ``secrets`` points to (JSON Pointers) is still in parts, see
+    ``pipeline.spec.secret_templates``. With ``deferred`` they are empty, and resolved from that. ``state`` is what the
+    runner returned with WAITING, handed back when the task is continued for ``cause``. ``timeout_s`` counts from the
+    runner's own start. After ``valid_until`` it is dropped.
     """
 
     kind: Literal["dispatch"] = "dispatch"
@@ -108,6 +109,7 @@ class Dispatch(Message):
     cause: str | None = None
     arguments: dict[str, Any] = Field(default_factory=dict)
     deferred: Deferred | None = None
+    secrets: tuple[str, ...] | None = None
     state: dict[str, Any] | None = None
     requester: Requester
     asset: dict[str, Any] | None = None

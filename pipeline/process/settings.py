@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, Final
 
 from pipeline.core.errors import BlocklineError
@@ -40,6 +41,9 @@ class ServerSettings:
     )
     mail_from: str = _setting("blockline@localhost", "Sender of mails.")
     shards: int = _setting(1, "Number of sinks, 1 to 256; may change between starts.")
+    secrets_dir: str = _setting(
+        "", "Folder of the secrets that templates name, one file each; without it, `secrets` in the data folder."
+    )
     http_allow: str = _setting(
         "",
         "What HTTP tasks may call inside: hosts (`jira.example`, `*.example`), addresses and networks "
@@ -83,6 +87,11 @@ class ClientSettings:
     url: str = _setting("http://127.0.0.1:8080", "Address of the server that client commands talk to.", flag="--url")
     user: str = _setting("", "Name of the user of client commands.")
     password: str = _setting("", "Password, or a personal token, of the user of client commands.", is_secret=True)
+
+
+def secrets_folder(settings: ServerSettings) -> Path:
+    """Where the secrets are that templates name; it needn't be there."""
+    return Path(settings.secrets_dir) if settings.secrets_dir else Path(settings.data) / "secrets"
 
 
 def variable_of(name: str) -> str:

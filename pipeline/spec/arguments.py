@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pipeline.spec.expressions import Evaluator
 from pipeline.spec.lexemes import tasks_read
+from pipeline.spec.secret_templates import secret_named
 from pipeline.spec.templates import references, resolve
 
 CONDITION: Final = "condition"
@@ -45,6 +46,14 @@ def reads_of(arguments: Mapping[str, Any], expressions: Mapping[str, str]) -> fr
             return None
         found |= read
     return found
+
+
+def secret_places(arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """JSON Pointers of the strings whose templates name a secret, in order. They hold once the arguments are resolved
+    too, since that keeps keys and places.
+    """
+    found = references(arguments, on_error=lambda _, __: None)
+    return tuple(dict.fromkeys(at.pointer for at in found if secret_named(at.placeholder.expression)))
 
 
 def _texts_of(arguments: Mapping[str, Any], expressions: Mapping[str, str]) -> Iterator[str]:

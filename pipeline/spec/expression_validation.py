@@ -1,7 +1,7 @@
 """The expressions of a spec: do they read, do their types fit, do they name what is there, and surely there."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol
 
 from pipeline.core.errors import Problem
 from pipeline.spec.control import CONDITION, SWITCH, cases_of
@@ -9,16 +9,33 @@ from pipeline.spec.expressions import Evaluator
 from pipeline.spec.lexemes import Lexeme, LexemeError, lexemes, task_names
 from pipeline.spec.model import arguments_of
 from pipeline.spec.pointers import child, did_you_mean, shown
+from pipeline.spec.secret_templates import secret_named
+from pipeline.spec.secret_validation import check_secrets
 from pipeline.spec.syntax import Reading
 from pipeline.spec.templates import OPEN, Placeholder, TemplateError, references
 
 _MEMBERS: Final = ("output", "status")
 _EXPRESSION: Final = "expression"
 _CONDITION_KIND: Final = "condition"
-_LATER: Final = {
-    "secrets": "Secrets aren't available in this version.",
-    "item": "`item` belongs to FOR_EACH, which isn't available in this version.",
+_NOT_HERE: Final = {
+    "item": ("Spec.NotAvailable", "`item` belongs to FOR_EACH, which isn't available in this version."),
+    "secrets": (
+        "Spec.Secret",
+        "A secret stands alone in its template, `{{ secrets.NAME }}`: expressions can't read it.",
+    ),
 }
+
+
+class ArgumentKinds(Protocol):
+    """What arguments of an installed type may hold."""
+
+    def expressions(self, block_type: str, /) -> Mapping[str, str]:
+        """Those that are expressions themselves, by their path."""
+        ...
+
+    def secret_arguments(self, block_type: str, /) -> Collection[str]:
+        """Those in which templates may name secrets."""
+        ...
 
 
 class _Place(NamedTuple):
@@ -37,28 +54,28 @@ def check_expressions(
     evaluator: Evaluator,
     certain: Mapping[str, frozenset[str]] | None,
     warnings: list[Problem],
-    expressions: Callable[[str], Mapping[str, str]],
+    blocks: ArgumentKinds,
 ) -> None:
     """Report what is wrong with ``when``, CONDITION and templates; warn of outputs that may not be there.
 
-    ``expressions`` names a type's arguments that are expressions themselves, by their path. ``certain`` holds for each
-    task those that ended SUCCESS when it runs; without it nothing is warned of.
+    ``certain`` holds for each task those that ended SUCCESS when it runs; without it nothing is warned of.
     """
     known = frozenset(reading.declared)
     for index, body in reading.tasks:
-        for place in _places(reading, index, body, expressions(body["type"])):
+        for place in _places(reading, index, body, blocks):
             _check(reading, place, evaluator, known)
             if certain is not None:
                 warnings.extend(_uncertain(place, certain.get(place.task, frozenset()), known))
 
 
-def _places(reading: Reading, index: int, body: Mapping[str, Any], expressions: Mapping[str, str]) -> Iterator[_Place]:
-    name = body["name"]
+def _places(reading: Reading, index: int, body: Mapping[str, Any], blocks: ArgumentKinds) -> Iterator[_Place]:
+    name, block_type = body["name"], body["type"]
+    expressions, secret_arguments = blocks.expressions(block_type), blocks.secret_arguments(block_type)
     if "when" in body:
         yield _Place(name, f"/dag/tasks/{index}/when", body["when"], is_condition=True)
     for key, value in arguments_of(body).items():
         pointer = reading.argument_pointers[index, key]
-        match body["type"], key:
+        match block_type, key:
             case (builtin, _) if builtin == SWITCH:
                 yield from _cases(name, pointer, value) if key == "cases" else ()
             case (builtin, "expression") if builtin == CONDITION:
@@ -66,6 +83,7 @@ def _places(reading: Reading, index: int, body: Mapping[str, Any], expressions: 
             case _:
                 own = {path: kind for path, kind in expressions.items() if path.split(".")[0] == key}
                 yield from _of_argument(reading, name, pointer, value, own)
+                check_secrets(reading, pointer, value, key, secret_arguments)
 
 
 def _of_argument(reading: Reading, task: str, pointer: str, value: Any, own: Mapping[str, str]) -> Iterator[_Place]:
@@ -75,7 +93,8 @@ def _of_argument(reading: Reading, task: str, pointer: str, value: Any, own: Map
         if isinstance(text, str):
             yield _Place(task, where, text, is_condition=kind == _CONDITION_KIND)
     for found in references(value, pointer, lambda where, error: _broken(reading, where, error)):
-        yield _of_template(task, found.pointer, found.placeholder)
+        if not secret_named(found.placeholder.expression):
+            yield _of_template(task, found.pointer, found.placeholder)
 
 
 def _taken(pointer: str, path: Sequence[str], value: Any) -> tuple[str, Any, Any]:
@@ -112,8 +131,8 @@ def _check(reading: Reading, place: _Place, evaluator: Evaluator, known: Collect
         detail = "Write the expression itself here, without `{{` and `}}`."
         reading.say(place.pointer, "Spec.Expression", detail)
         return
-    if later := _later(place.text):
-        reading.say(place.pointer, "Spec.NotAvailable", later)
+    if problem_here := _not_here(place.text):
+        reading.say(place.pointer, *problem_here)
         return
     for problem in evaluator.check(place.text, is_condition=place.is_condition):
         detail = problem.detail
@@ -140,14 +159,14 @@ def _words(text: str) -> list[Lexeme]:
         return []
 
 
-def _later(text: str) -> str | None:
-    """What the expression asks for that comes with a later version; names bound by macros are their own."""
+def _not_here(text: str) -> tuple[str, str] | None:
+    """Code and sentence of a name that no expression has here; names bound by macros are their own."""
     words = _words(text)
     bound = {words[i + 1].text for i in range(len(words) - 2) if words[i].text == "(" and words[i + 2].text == ","}
     for i, word in enumerate(words):
         is_root = word.kind == "name" and (i == 0 or words[i - 1].text != ".")
-        if is_root and word.text in _LATER and word.text not in bound:
-            return _LATER[word.text]
+        if is_root and word.text in _NOT_HERE and word.text not in bound:
+            return _NOT_HERE[word.text]
     return None
 
 

@@ -16,6 +16,7 @@ from pipeline.core.limits import RESOLVED_BYTES_MAX
 from pipeline.spec.expressions import Evaluator, ExpressionAbsentError, ExpressionError
 from pipeline.spec.lexemes import CLOSING, OPENING, Lexeme, LexemeError, lexemes
 from pipeline.spec.pointers import child
+from pipeline.spec.secret_templates import parted, reference, secret_named
 
 OPEN: Final = "{{"
 CLOSE: Final = "}}"
@@ -170,7 +171,8 @@ def resolve(value: Any, scope: Mapping[str, Any], evaluator: Evaluator) -> Any:
     """The value with every template replaced; a new value, the argument isn't changed.
 
     A string that is one template keeps the JSON type of what it stands for; else it becomes text: a string as it is,
-    anything else as its JSON. Pure as the evaluator is.
+    anything else as its JSON. A string with a secret is left in parts, see
+    :mod:`pipeline.spec.secret_templates`. Pure as the evaluator is.
 
     Raises:
         ExpressionAbsentError: a reference to what isn't there, without a default.
@@ -202,9 +204,17 @@ class _Resolution:
             parts = parse_template(text)
         except TemplateError as error:
             raise ExpressionError(str(error)) from error
+        if any(isinstance(part, Placeholder) and secret_named(part.expression) for part in parts):
+            return parted([self._part(part) for part in parts])
         if len(parts) == 1 and isinstance(parts[0], Placeholder):
             return self._placeholder(parts[0])
         return "".join(part if isinstance(part, str) else _text(self._placeholder(part)) for part in parts)
+
+    def _part(self, part: Part) -> str | dict[str, str]:
+        if isinstance(part, str):
+            return part
+        name = secret_named(part.expression)
+        return reference(name) if name else _text(self._placeholder(part))
 
     def _placeholder(self, placeholder: Placeholder) -> Any:
         try:

@@ -39,6 +39,10 @@ class BlockTypes(Protocol):
         """Arguments that are expressions, by their path (``approvers.expression``): ``condition`` or ``value``."""
         ...
 
+    def secret_arguments(self, block_type: str, /) -> Collection[str]:
+        """The arguments in which templates may name secrets."""
+        ...
+
     def check_arguments(
         self, block_type: str, arguments: Mapping[str, Any], is_template: Callable[[Any], bool], /
     ) -> Sequence[Problem]:
@@ -107,7 +111,7 @@ def _tasks(reading: Reading, blocks: BlockTypes, evaluator: Evaluator, warnings:
     }
     certain = _graph(reading, dict(reversed(shapes.items())))
     check_switches(reading, warnings)
-    check_expressions(reading, evaluator, certain, warnings, blocks.expressions)
+    check_expressions(reading, evaluator, certain, warnings, blocks)
 
 
 def _type(reading: Reading, pointer: str, body: Mapping[str, Any], types: frozenset[str]) -> None:

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from pipeline.blocks.catalog import CatalogAsset, CatalogRefusedError, CatalogUnavailableError
 from pipeline.blocks.registry import Block, Registry
+from pipeline.blocks.secrets import secret_arguments
 from pipeline.blocks.shell import NoTimeLimit, OverTimeError, RunnerShell, TimeLimit
 from pipeline.core.errors import BlocklineError, ErrorName
 from pipeline.core.limits import ERROR_MESSAGE_CHARS_MAX
@@ -246,6 +247,11 @@ def check_contract(block: Block) -> None:
     # __init__ of a plain Runner takes nothing.
     takes = set(inspect.signature(runner).parameters)
     _ask(takes == set(block.manifest.needs), f"{runner.__name__} takes {sorted(takes)}, its manifest says otherwise")
+    keeps = secret_arguments(runner.arguments_type)
+    _ask(
+        bool(keeps) == block.manifest.has_secrets,
+        f"{block.manifest.type} needs the capability secrets exactly if an argument of it is writeOnly",
+    )
     unknown = set(block.manifest.ui) - set(runner.arguments_type.model_json_schema().get("properties", {}))
     _ask(not unknown, f"[ui] of {block.manifest.type} names {sorted(unknown)}, which aren't arguments")
 

@@ -17,6 +17,7 @@ def runner_blocks(manifests: Iterable[Manifest]) -> tuple[RunnerBlock, ...]:
             replicas_min=manifest.replicas.min,
             replicas_max=manifest.replicas.max,
             access=tuple(access for name, access in _ACCESS.items() if name in manifest.capabilities),
+            has_secrets=manifest.has_secrets,
         )
         for manifest in manifests
     )

@@ -141,7 +141,7 @@ def _runner(block: RunnerBlock) -> Vertex:
     return Vertex(
         name=runner_vertex(block.type),
         kind=Kind.MAP,
-        container=Container("udfs.runners", (block.type,), block.environment, block.access),
+        container=Container("udfs.runners", (block.type,), block.environment, block.access, block.has_secrets),
         limits=Limits(
             read_batch_size=1,
             read_timeout_ms=1000,

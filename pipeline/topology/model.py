@@ -85,12 +85,16 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """The process of a vertex: a Python module, its arguments, its environment and its secrets."""
+    """The process of a vertex: a Python module, its arguments, its environment and its secrets.
+
+    ``has_secrets`` mounts the folder of those that templates name.
+    """
 
     module: str
     arguments: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     access: tuple[Access, ...] = ()
+    has_secrets: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,7 @@ class RunnerBlock:
     concurrency: int = 64
     environment: tuple[tuple[str, str], ...] = ()
     access: tuple[Access, ...] = ()
+    has_secrets: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ API_VERSION: Final = "numaflow.numaproj.io/v1alpha1"
 NAME_CHARS_MAX: Final = 63
 """Of the longest Kubernetes label; a vertex is known as ``<pipeline>-<vertex>``."""
 _SUFFIX_CHARS: Final = len("-headless") + len("-daemon-svc")
+_SECRETS: Final = "secrets"
+_SECRETS_FOLDER: Final = "/var/run/blockline/secrets"
 _HEAD: Final = "# Rendered by `blockline manifests render`: change the topology or the values, not this file.\n"
 
 
@@ -106,6 +108,11 @@ def _vertex(vertex: Vertex, values: Values) -> dict[str, Any]:
     if vertex.read_ahead_why:
         environment = [{"name": "NUMAFLOW_READ_AHEAD", "value": "true"}]
         rendered["containerTemplate"] = Noted({"env": environment}, vertex.read_ahead_why)
+    if vertex.container.has_secrets:
+        volume = {"name": _SECRETS, "secret": {"secretName": values.secrets.templates, "optional": True}}
+        rendered["volumes"] = Noted(
+            [volume], "The secrets that templates may name, a file each; a new value counts at once."
+        )
     rendered["limits"] = _limits(vertex.limits)
     rendered["scale"] = Noted({"min": vertex.scale.min, "max": vertex.scale.max}, vertex.scale.why)
     return rendered
@@ -132,8 +139,12 @@ def _container(container: Container, values: Values) -> dict[str, Any]:
             *({"secretRef": {"name": getattr(values.secrets, access)}} for access in container.access),
         ],
     }
-    if container.environment:
-        rendered["env"] = [{"name": name, "value": value} for name, value in container.environment]
+    environment = dict(container.environment)
+    if container.has_secrets:
+        environment["BLOCKLINE_SECRETS_DIR"] = _SECRETS_FOLDER
+        rendered["volumeMounts"] = [{"name": _SECRETS, "mountPath": _SECRETS_FOLDER, "readOnly": True}]
+    if environment:
+        rendered["env"] = [{"name": name, "value": value} for name, value in environment.items()]
     rendered["resources"] = {
         "requests": {"cpu": values.resources.cpu, "memory": values.resources.memory},
         "limits": {"memory": values.resources.memory_max},

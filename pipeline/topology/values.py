@@ -51,12 +51,15 @@ class MailValues(_Part):
 
 
 class SecretValues(_Part):
-    """Names of the secrets whose keys become environment variables."""
+    """Names of the secrets whose keys become environment variables; those of ``templates`` are files in a folder, which
+    the vertices of blocks that take secrets see.
+    """
 
     engine: DnsName = "blockline-engine"
     atlas: DnsName = "blockline-atlas"
     kafka: DnsName = "blockline-kafka"
     mail: DnsName = "blockline-mail"
+    templates: DnsName = "blockline-secrets"
 
 
 class ResourceValues(_Part):

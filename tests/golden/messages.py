@@ -112,6 +112,18 @@ MESSAGES: Final[dict[str, Message]] = {
         valid_until=2,
         shard=0,
     ),
+    "dispatch-secrets": Dispatch(
+        run_guid=GUID,
+        run_name="blockline/runs/1",
+        task="c",
+        type="HTTP",
+        arguments={"headers": {"X-Key": {"$parts": ["Key ", {"$secret": "TICKETS_TOKEN"}]}}},
+        secrets=("/headers/X-Key",),
+        requester=Requester(name="ann"),
+        dispatched_at=1,
+        valid_until=2,
+        shard=0,
+    ),
     "result-succeeded": _RESULT,
     "result-changes": Result(
         run_guid=GUID,

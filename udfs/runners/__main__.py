@@ -15,7 +15,8 @@ from pipeline.core.errors import BlocklineError
 from pipeline.mail.open import open_mailer
 from pipeline.process.clock import SystemClock
 from pipeline.process.logs import configure
-from pipeline.process.settings import ServerSettings, server_settings
+from pipeline.process.settings import ServerSettings, secrets_folder, server_settings
+from pipeline.secrets.folder import FolderSecrets
 from pipeline.web.open import open_web_client
 from udfs.runners.server import build_server
 
@@ -46,7 +47,8 @@ def _shell(block_type: str, settings: ServerSettings) -> RunnerShell:
     if missing:
         raise RegistryError(f"{block_type} needs {', '.join(missing)}, which a process of its own doesn't have yet")
     runner = registry.create(block_type, _ports(manifest.needs, settings))
-    return RunnerShell(runner, manifest, SystemClock(), time_limit=AsyncioTimeLimit())
+    secrets = FolderSecrets(secrets_folder(settings)) if manifest.has_secrets else None
+    return RunnerShell(runner, manifest, SystemClock(), time_limit=AsyncioTimeLimit(), secrets=secrets)
 
 
 def _ports(needs: tuple[str, ...], settings: ServerSettings) -> dict[str, Any]:

@@ -109,6 +109,8 @@ class _Vertex(_Part):
     partitions: Literal[1] = 1
     container_template: _ContainerTemplate = Field(_ContainerTemplate(), alias="containerTemplate")
     scale: dict[str, Any] = {}
+    volumes: list[Any] = []
+    """Places of a cluster; a process here has its settings instead."""
     metadata: dict[str, Any] = {}
 
 

@@ -31,6 +31,9 @@ class Types:
     def is_human(self, block_type: str, /) -> bool:
         return block_type == "APPROVAL"
 
+    def secret_arguments(self, block_type: str, /) -> tuple[str, ...]:
+        return ("bad",) if block_type == "APPROVAL" else ()
+
     def check_arguments(
         self, block_type: str, arguments: Mapping[str, Any], is_template: Callable[[Any], bool], /
     ) -> list[Problem]:
@@ -66,7 +69,9 @@ PIECES = st.sampled_from(
     ]
 )
 TEMPLATES = st.lists(PIECES, max_size=8).map("".join)
-EXPRESSIONS = st.sampled_from(["run.input.x == 1", "true", "1 +", 'tasks["a"].status == "SUCCESS"', "asset", "item"])
+EXPRESSIONS = st.sampled_from(
+    ["run.input.x == 1", "true", "1 +", 'tasks["a"].status == "SUCCESS"', "asset", "item", "secrets.A"]
+)
 VALUES = json_values(st.text(max_size=5) | TEMPLATES)
 DEPENDS = st.sampled_from(
     ["", "a", "b.SUCCESS", "a || b", "!c.DONE", '"d e".FAILED_ANY', "c.Succeeded", "a.APPROVED", 'a."x"', "&", "nope"]

@@ -32,6 +32,9 @@ class Types:
     def is_human(self, block_type: str, /) -> bool:
         return block_type in {"ASK", "APPROVAL"}
 
+    def secret_arguments(self, block_type: str, /) -> tuple[str, ...]:
+        return ("header",) if block_type == "ASK" else ()
+
     def check_arguments(
         self, block_type: str, arguments: Mapping[str, Any], is_template: Callable[[Any], bool], /
     ) -> list[Problem]:
@@ -392,7 +395,26 @@ def test_an_unknown_key_of_a_retrier() -> None:
             [("/x", "Spec.OwnOutput", "The expression names its own task, which hasn't ended when it is evaluated.")],
         ),
         ({"x": '{{ "nope" in tasks ? tasks["nope"].output : 1 }}'}, []),
-        ({"x": "{{ secrets.TOKEN }}"}, [("/x", "Spec.NotAvailable", "Secrets aren't available in this version.")]),
+        (
+            {"x": {"y": ["{{ secrets.TOKEN }}"]}},
+            [
+                (
+                    "/x/y/0",
+                    "Spec.Secret",
+                    "A task of this type is given no secrets: what it is told can be read by people.",
+                )
+            ],
+        ),
+        (
+            {"x": '{{ secrets.TOKEN + "x" }}'},
+            [
+                (
+                    "/x",
+                    "Spec.Secret",
+                    "A secret stands alone in its template, `{{ secrets.NAME }}`: expressions can't read it.",
+                )
+            ],
+        ),
         (
             {"x": "{{ item }}"},
             [("/x", "Spec.NotAvailable", "`item` belongs to FOR_EACH, which isn't available in this version.")],
@@ -447,6 +469,35 @@ def test_arguments(arguments: Any, problems: Found) -> None:
 def test_conditions(members: dict[str, Any], problems: Found) -> None:
     expected = [(f"{T0}/{pointer}", code, detail) for pointer, code, detail in problems]
     assert found(check(dag({**A, **members})).errors) == expected
+
+
+def test_secrets_stand_where_the_block_keeps_them_from_people() -> None:
+    def problems(**arguments: Any) -> Found:
+        given = [{"dueIn": "P1D"}, *({key: value} for key, value in arguments.items())]
+        return found(check(dag(task("a", "ASK", arguments=given))).errors)
+
+    assert problems(header={"x": "Key {{ secrets.KEY }} {{ run.input.n }}", "y": ["{{secrets . KEY}}"]}) == []
+    assert problems(title="{{ secrets.KEY }}") == [
+        (
+            "/dag/tasks/0/arguments/1/title",
+            "Spec.Secret",
+            "A secret can't stand here, where people can read it; in this task it can stand in `header`.",
+        )
+    ]
+    assert problems(header='{{ secrets.KEY | default: "x" }}') == [
+        (
+            "/dag/tasks/0/arguments/1/header",
+            "Spec.Secret",
+            "A secret has no default: without it the task fails Auth.Denied.",
+        )
+    ]
+    assert problems(header="{{ secrets.KEY.size() }}{{ secrets }}{{ [1].exists(secrets, secrets > 0) }}") == [
+        (
+            "/dag/tasks/0/arguments/1/header",
+            "Spec.Secret",
+            "A secret stands alone in its template, `{{ secrets.NAME }}`: expressions can't read it.",
+        )
+    ]
 
 
 def test_too_many_tasks() -> None:
