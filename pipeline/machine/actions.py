@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from pipeline.core.limits import ACTION_COMMENT_CHARS_MAX, ACTIONS_KEPT_MAX
 from pipeline.core.statuses import TaskStatus
-from pipeline.machine.results import ended_by
+from pipeline.machine.results import ended_by, go_on_if_due
 from pipeline.machine.run import TaskError, TaskState
 from pipeline.machine.transitions import Draft
 
@@ -62,7 +62,9 @@ def skip(draft: Draft, asked: Action) -> str | None:
 
 
 def resolve(draft: Draft, asked: Action) -> str | None:
-    """RETRY: fresh attempts under the same effect key; FAIL: the end that the task would have had."""
+    """RETRY: fresh attempts under the same effect key, or WAITING again where the task had waited too long. FAIL: the
+    end that it would have had.
+    """
     found = _task(draft, asked.task)
     if isinstance(found, str):
         return found
@@ -71,9 +73,7 @@ def resolve(draft: Draft, asked: Action) -> str | None:
         return f"Task '{name}' isn't an incident: it is {state.status}."
     outcome = asked.arguments.get("outcome")
     if outcome == RETRY:
-        # Waits as RETRYING while the run is paused.
-        draft.move(name, TaskStatus.RETRYING, retries=(), due_at=draft.now_ms, first_dispatched_at=None)
-        draft.dispatch(name, attempt=state.attempt + 1, step=state.step, cause=state.cause)
+        _try_again(draft, name, state)
     elif outcome == FAIL:
         error = state.error or TaskError("Task.Failed")
         draft.end(name, ended_by(error), error=error)
@@ -81,6 +81,17 @@ def resolve(draft: Draft, asked: Action) -> str | None:
         return "An incident is resolved with RETRY or FAIL."
     _record(draft, asked, task=name, outcome=outcome)
     return None
+
+
+def _try_again(draft: Draft, name: str, state: TaskState) -> None:
+    if state.waited:
+        # Its step is done, and done again it would act otherwise under the same key: it goes on waiting.
+        draft.move(name, TaskStatus.WAITING, retries=(), first_dispatched_at=draft.now_ms, error=None)
+        go_on_if_due(draft, name)
+        return
+    # Waits as RETRYING while the run is paused.
+    draft.move(name, TaskStatus.RETRYING, retries=(), due_at=draft.now_ms, first_dispatched_at=None)
+    draft.dispatch(name, attempt=state.attempt + 1, step=state.step, cause=state.cause)
 
 
 def _task(draft: Draft, name: str | None) -> tuple[str, TaskState] | str:

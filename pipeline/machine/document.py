@@ -28,6 +28,7 @@ _OPTIONAL: Final = (
     "cause",
     "state",
     "approval",
+    "waited",
 )
 """Members of a task's ``engine`` that are left out when they are ``None``."""
 _PLAIN: Final = frozenset(field.name for field in fields(TaskState)) - {

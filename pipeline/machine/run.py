@@ -76,10 +76,10 @@ class TaskState:
     """Where one task stands. All times are Unix milliseconds.
 
     ``attempt`` counts from 1 and is 0 before the first; ``output`` ``None`` means there is none in the document:
-    ``stored`` says then where it is, if there is one. ``cause`` is why the
-    current step runs or, while WAITING, why the next one will. ``approval`` is the open or decided question of a human
-    task. ``retries`` counts by retrier. ``applied`` are marks of the last results that counted, ``late`` the last
-    that didn't.
+    ``stored`` says then where it is, if there is one. ``cause`` is why the current step runs or, while WAITING, why
+    the next one will. ``approval`` is the open or decided question of a human task. ``waited`` (True or None) is an
+    incident's that became one while it was WAITING, its step done. ``retries`` counts by retrier. ``applied`` are
+    marks of the last results that counted, ``late`` the last that didn't.
     """
 
     status: TaskStatus
@@ -102,6 +102,7 @@ class TaskState:
     cause: str | None = None
     state: Mapping[str, Any] | None = None
     approval: Mapping[str, Any] | None = None
+    waited: bool | None = None
     retries: tuple[int, ...] = ()
     applied: tuple[str, ...] = ()
     late: tuple[Mapping[str, Any], ...] = ()

@@ -32,8 +32,9 @@ NEXT: Final[Mapping[TaskStatus, frozenset[TaskStatus]]] = {
     S.WAITING: _ENDS | _ACTIVE,
     # RETRYING again: a later attempt failed too.
     S.RETRYING: _ENDS | _ACTIVE,
-    # RUNNING without a retry: a question that is escalated. The ends: people's decisions, a success that came late.
-    S.INCIDENT: _ENDS | {S.RUNNING, S.RETRYING},
+    # RUNNING without a retry: a question that is escalated. WAITING: as before it. The ends: people's decisions, a
+    # success that came late.
+    S.INCIDENT: _ENDS | {S.RUNNING, S.RETRYING, S.WAITING},
 } | dict.fromkeys(TERMINAL, frozenset())
 """The statuses that may follow each status within a round; SKIPPED of one that has begun is a person's doing."""
 
@@ -162,7 +163,7 @@ class Draft:
         """Give a task its next status."""
         state = self.tasks[name]
         assert status in NEXT[state.status], f"{state.status} can't become {status}"  # noqa: S101  (for the impossible)
-        self.tasks[name] = replace(state, status=status, updated_at=self.now_ms, **changes)
+        self.tasks[name] = replace(state, status=status, updated_at=self.now_ms, **{"waited": None, **changes})
         self.is_changed = True
         if self._scope is not None:
             self._scope["tasks"][name] = task_scope(self.tasks[name], self.outputs.get(name))
@@ -223,12 +224,19 @@ class Draft:
     def give_up(self, name: str, status: TaskStatus, error: TaskError) -> None:
         """End a task that failed, or keep it for a person to resolve where its author asked for that.
 
-        What was never sent to a runner couldn't be tried again. A question that is open stays open: its recipients can
-        still decide it.
+        An incident stays one, with its latest error. What was never sent to a runner couldn't be tried again. A
+        question that is open stays open: its recipients can still decide it.
         """
-        is_sent = self.tasks[name].dispatches > 0
+        state = self.tasks[name]
+        if state.status is TaskStatus.INCIDENT:
+            if state.error != error:
+                self.note(name, error=error)
+            return
+        is_sent = state.dispatches > 0
         if is_sent and self.spec.tasks[name].on_exhausted == "INCIDENT":
-            self.move(name, TaskStatus.INCIDENT, error=error, lease_until=None, due_at=None, continue_at=None)
+            waited = True if state.status is TaskStatus.WAITING else None
+            left = {"lease_until": None, "due_at": None, "continue_at": state.continue_at if waited else None}
+            self.move(name, TaskStatus.INCIDENT, error=error, waited=waited, **left)
         else:
             self.end(name, status, error=error)
 

@@ -23,6 +23,7 @@ from pipeline.testing.scheduler import at_once
 from pipeline.testing.spec_maker import said
 
 Violation = Callable[[str], None]
+_ACTIONS: Final = frozenset({"pause", "resume", "skip", "resolve"})
 _ENGINE_ERRORS: Final = frozenset(
     {"Condition.False", "Approval.Rejected", "Approval.Expired", "Approval.NoApprovers", "Task.Cancelled"}
 )
@@ -137,6 +138,9 @@ class Checkers:
             is_same = old["engine"].get("stored") == new["engine"].get("stored")
             if ended and (not is_same or any(old.get(part) != new.get(part) for part in ("status", "output", "error"))):
                 self.violation(f"{entity.qualified_name}/{old['name']} was {old['status']} and is {new['status']}")
+            is_paused = before.get("paused") is not None and before["paused"] == after.get("paused")
+            if is_paused and new["engine"].get("dispatched_revision", 0) > known.revision:
+                self.violation(f"{entity.qualified_name} is paused and starts {new['name']}")
             if before["status"] != RunStatus.PENDING and new["status"] == TaskStatus.RUNNING:
                 self.violation(f"{entity.qualified_name} is over and runs {old['name']}")
 
@@ -217,7 +221,8 @@ class Checkers:
         for task in body["dag"]["tasks"]:
             # Where its `depends` has alternatives, it may have been decided before the other task had ended.
             is_after = "||" not in task.get("depends", "")
-            if task["status"] == TaskStatus.SKIPPED and is_after and task.get("when") in succeeded:
+            is_asked = any(one.get("task") == task["name"] for one in body["engine"].get("actions", ()))
+            if task["status"] == TaskStatus.SKIPPED and is_after and not is_asked and task.get("when") in succeeded:
                 self.violation(f"{task['name']} was skipped though its condition is true")
             is_false = task["type"] == "CONDITION" and task["status"] == TaskStatus.FAILURE
             if is_false and is_after and task["arguments"][0]["expression"] in succeeded:
@@ -252,23 +257,37 @@ class Checkers:
     def _meant(self, asked: Asked, status: CommandStatus) -> None:
         body = self.runs[asked.run_guid].body
         ident = asked.qualified_name.partition("/")[2]
-        if asked.action != "decide":
+        if asked.action in _ACTIONS:
+            self._acted(asked, ident, body, status)
+            return
+        if asked.action not in {"decide", "delegate"}:
             ended_by = body["engine"].get("ended_by") or {}
             if (ended_by.get("command") == ident) != (status is CommandStatus.APPLIED):
                 self.violation(f"{asked.qualified_name} ({asked.action}) is {status}, ended by {ended_by}")
             return
         task = next(task for task in body["dag"]["tasks"] if task["name"] == asked.task)
         approval = task["engine"].get("approval") or {"decisions": [], "recipients": []}
-        decisions = {decision.get("command") for decision in approval["decisions"]}
-        if (ident in decisions) != (status is CommandStatus.APPLIED):
-            self.violation(f"{asked.qualified_name} (decide) is {status} and the run has {decisions}")
-        self._in_time(asked, task, approval, status)
+        said = [*approval["decisions"], *approval.get("delegations", ())]
+        if (ident in {one.get("command") for one in said}) != (status is CommandStatus.APPLIED):
+            self.violation(f"{asked.qualified_name} ({asked.action}) is {status} and the run has {said}")
+        if asked.action == "decide":
+            self._in_time(asked, task, approval, status)
+
+    def _acted(self, asked: Asked, ident: str, body: dict[str, Any], status: CommandStatus) -> None:
+        """An action that was applied is on record, and what it asked for has come about."""
+        done = next((one for one in body["engine"].get("actions", ()) if one["command"] == ident), None)
+        if (done is not None) != (status is CommandStatus.APPLIED):
+            self.violation(f"{asked.qualified_name} ({asked.action}) is {status} and the run has {done}")
+        if done is not None and asked.action == "skip":
+            task = next(task for task in body["dag"]["tasks"] if task["name"] == asked.task)
+            if task["status"] != TaskStatus.SKIPPED:
+                self.violation(f"{asked.qualified_name}: {asked.task} was skipped and is {task['status']}")
 
     def _in_time(self, asked: Asked, task: dict[str, Any], approval: dict[str, Any], status: CommandStatus) -> None:
         """A recipient's decision that the store had before the deadline counts, unless others settled the question."""
         if asked.committed_at is None or task["status"] != TaskStatus.EXPIRED or status is CommandStatus.APPLIED:
             return
-        own = {(one["name"], one["item"]) for one in approval["recipients"]}
+        own = {(one["name"], one["item"]) for one in approval["recipients"] if "delegated_to" not in one}
         spoke = {decision["by"] for decision in approval["decisions"]}
         in_time = max(asked.committed_at + CLOCK_SKEW_MAX_MS, asked.at) <= approval["due_at"]
         if in_time and (asked.by, asked.item) in own and asked.by not in spoke:

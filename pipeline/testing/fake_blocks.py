@@ -163,7 +163,7 @@ class ApprovalRunner(FakeRunner):
         state = dict(attempt.state or {})
         if "tell" in state:
             if state["tell"]:
-                await self.effect(arguments, attempt, "tell")
+                await self.effect(arguments, attempt, f"tell-{attempt.effect_key.step}")
             return waiting({"tell": []})
         approval = {
             "rule": arguments.rule,

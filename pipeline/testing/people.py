@@ -1,5 +1,6 @@
 """People of a world: they start runs, decide, withdraw, race, and some of them cheat."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +15,7 @@ from pipeline.store import types
 from pipeline.store.mapping import ItemView, command_write, item_view
 from pipeline.store.port import StoreUnavailableError, StoreUnknownError
 from pipeline.store.starting import request_body, run_write
+from pipeline.testing.authors import Author
 from pipeline.testing.nodes import Node, NodeClock
 from pipeline.testing.scheduler import at_once
 from pipeline.testing.spec_maker import PEOPLE, make_spec
@@ -58,6 +60,7 @@ class People:
         """Who wrote which action on which item."""
         self.tampered: set[str] = set()
         self.names: list[str] = []
+        self._author = Author(world, self)
 
     def start_run(self, number: int) -> None:
         """A run of a random workflow, by the API or straight in the store."""
@@ -77,6 +80,8 @@ class People:
                 entity = at_once(self._world.store.get_by_name(types.ITEM, write.qualified_name))
                 if entity is not None:
                     self._answer_some_time(item_view(entity))
+            elif write.type_name == types.RUN:
+                self._author.notice(write)
             elif write.type_name == types.COMMAND and types.COMMAND_REQUEST in write.attributes:
                 asked = self.asked.get(write.qualified_name)
                 if asked is not None and asked.committed_at is None:
@@ -86,6 +91,7 @@ class People:
         """What happens to a run from outside, drawn when it is created."""
         world = self._world
         chance = world.chance
+        self._author.meddle(run_guid)
         if chance.hits(0.25):
             action = chance.one_of(("withdraw", "cancel", "terminate"))
             world.scheduler.after(chance.soon(15_000), lambda: self.ask(run_guid, action, None, {}, "ann"))
@@ -94,14 +100,22 @@ class People:
         if chance.hits(0.05):
             world.scheduler.after(chance.soon(20_000), lambda: self._do(self._tamper(run_guid)))
 
-    def ask(self, run_guid: str, action: str, task: str | None, arguments: dict[str, Any], by: str) -> None:
-        """A command by the API."""
+    def ask(  # noqa: PLR0917  (a command's members, in their order)
+        self,
+        run_guid: str,
+        action: str,
+        task: str | None,
+        arguments: dict[str, Any],
+        by: str,
+        then: Callable[[], None] | None = None,
+    ) -> None:
+        """A command by the API; ``then`` is called once it is acknowledged."""
         ident = f"c{len(self.asked)}"
         asked = Asked(
             command_name(run_guid, ident), run_guid, action, task, by, arguments.get("action"), arguments.get("item")
         )
         self.asked[asked.qualified_name] = asked
-        self._do(self._send(asked, ident, arguments))
+        self._do(self._send(asked, ident, arguments, then))
 
     def _do(self, doing: Any) -> None:
         def ended(_: Any, error: BaseException | None) -> None:
@@ -119,7 +133,9 @@ class People:
         wait = chance.between(0, left) if chance.hits(0.8) else left + chance.between(-1500, 1500)
         for again in range(2 if chance.hits(0.15) else 1):
             answer = chance.one_of(("APPROVED", "APPROVED", "REJECTED"))
-            if chance.hits(0.2):
+            if chance.hits(0.1):
+                world.scheduler.after(wait + again, partial(self._hand_on, item, chance.one_of(PEOPLE)))
+            elif chance.hits(0.2):
                 world.scheduler.after(wait + again, partial(self._do_write_on, item, answer))
             else:
                 world.scheduler.after(wait + again, partial(self._decide, item, answer, item.recipient))
@@ -132,10 +148,13 @@ class People:
             return  # the API refuses
         self.ask(item.run_guid, "decide", item.task, {"action": answer, "item": item.qualified_name}, by)
 
+    def _hand_on(self, item: ItemView, to: str) -> None:
+        self.ask(item.run_guid, "delegate", item.task, {"to": to, "item": item.qualified_name}, item.recipient)
+
     def _do_write_on(self, item: ItemView, answer: str) -> None:
         self._do(self._write_on(item, answer))
 
-    async def _send(self, asked: Asked, ident: str, arguments: dict[str, Any]) -> None:
+    async def _send(self, asked: Asked, ident: str, arguments: dict[str, Any], then: Callable[[], None] | None) -> None:
         while True:
             asked.at = self._clock.now_ms()
             body = {
@@ -152,6 +171,8 @@ class People:
             write = command_write(asked.run_guid, ident, body, self._world.seal)
             if await self._wrote(write):
                 asked.is_acknowledged = True
+                if then is not None:
+                    then()
                 return
 
     async def _wrote(self, write: EntityWrite) -> bool:

@@ -44,6 +44,8 @@ def _task(chance: Chance, index: int) -> dict[str, Any]:
     task["arguments"] = arguments
     if chance.hits(0.15):
         task["retry"] = []
+    if kind in {FLAKY, ENTITY, WAITER} and chance.hits(0.25):
+        task["onExhausted"] = "INCIDENT"
     if kind == WAITER and chance.hits(0.3):
         task["maxDurationSeconds"] = chance.between(5, 60)
     return task

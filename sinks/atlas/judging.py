@@ -1,7 +1,7 @@
 """What a run becomes by the inputs of a batch; no I/O."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline.core.errors import ErrorName
@@ -23,6 +23,7 @@ class Loaded:
     """A run before the batch, and what reading it brought.
 
     ``must_write``: the store has another text than this run's, so it is written even if nothing changes it.
+    ``is_untold``: nobody has been told of this revision, so what it starts goes out with the next one.
     ``name`` and ``attributes`` go into the run's write as they are. ``outputs`` are those at hand of the run's outputs
     that are entities, by task.
     """
@@ -30,6 +31,7 @@ class Loaded:
     run: Run
     name: str
     must_write: bool = False
+    is_untold: bool = False
     inputs: tuple[Input, ...] = ()
     effects: tuple[Effect, ...] = ()
     attributes: Mapping[str, Any] = field(default_factory=dict)
@@ -85,7 +87,21 @@ class Judge:
         return sorted({effect.task for effect in transition.effects if isinstance(effect, own)})
 
     def _applied(self, loaded: Loaded, inputs: Sequence[Input], now_ms: int) -> Transition:
-        return apply(loaded.run, in_order(inputs), now_ms=now_ms, evaluator=self._evaluator, outputs=loaded.outputs)
+        transition = apply(
+            loaded.run, in_order(inputs), now_ms=now_ms, evaluator=self._evaluator, outputs=loaded.outputs
+        )
+        if not (loaded.is_untold and transition.is_changed):
+            return transition
+        return replace(transition, run=_sent_with(transition.run, loaded.run.revision))
+
+
+def _sent_with(run: Run, untold: int) -> Run:
+    """The run whose tasks that were started in a revision nobody hears of are dispatched with this one."""
+    tasks = {
+        name: replace(state, dispatched_revision=run.revision) if state.dispatched_revision == untold else state
+        for name, state in run.tasks.items()
+    }
+    return replace(run, tasks=tasks)
 
 
 def in_order(inputs: Sequence[Input]) -> list[Input]:

@@ -80,7 +80,8 @@ class Reader:
     async def load(
         self, groups: Mapping[str, Sequence[Message]], cache: WrittenRuns, now_ms: int
     ) -> dict[str, Loaded | NoRun]:
-        """Each group's run by guid; with a tick or a look also its open commands and decided items.
+        """Each group's run by guid; with a tick or a look also its open commands and decided items, with a command that
+        has its turn also the other open commands.
 
         A run that can't be judged for another reason than the store's absence has ended FAILURE, and says so.
 
@@ -102,8 +103,10 @@ class Reader:
         asked = self._each(
             command_view, [entities[one.command_guid] for one in commands if one.command_guid in entities]
         )
+        in_turn = self._in_turn(asked)
+        if looked_at or in_turn:
+            asked += await self._open_commands(looked_at | in_turn)
         if looked_at:
-            asked += await self._open_commands(looked_at)
             self._add(loaded, await self._with_groups(loaded, await self._decisions(looked_at)))
         self._add_commands(loaded, asked)
         return loaded
@@ -182,7 +185,9 @@ class Reader:
             return Loaded(ended.run, name, must_write=True, attributes=attributes)
         request = parse_request(admitted, entity.qualified_name)
         transition = start(request, entity.guid, self._evaluator)
-        return Loaded(transition.run, name, must_write=True, effects=transition.effects, attributes=attributes)
+        return Loaded(
+            transition.run, name, must_write=True, is_untold=True, effects=transition.effects, attributes=attributes
+        )
 
     def _tampered(self, entity: Entity, name: str, kept: Kept | None, now_ms: int) -> Loaded:
         self._observer.alert("tampered", entity.guid, "the document or request wasn't signed by the engine")
@@ -204,6 +209,10 @@ class Reader:
             return parse_request(self._seal.open(Sealed.REQUEST, entity.qualified_name, text), entity.qualified_name)
         except (TamperedError, MalformedError):
             return None
+
+    def _in_turn(self, asked: Sequence[CommandView]) -> set[str]:
+        """The runs of commands that have their turn: an earlier one may be late (a lost event, a batch given back)."""
+        return {command.run_guid for command in asked if not _is_decision(command)}
 
     async def _open_commands(self, run_guids: set[str]) -> list[CommandView]:
         is_open = Filter(types.COMMAND_STATUS, "eq", CommandStatus.OPEN)
@@ -315,6 +324,14 @@ def _decision(entity: Entity) -> tuple[str, ItemDecision]:
         at=entity.updated_at,
         comment=view.comment,
     )
+
+
+def _is_decision(command: CommandView) -> bool:
+    """Whether it is an answer to a question, for which its turn among the run's commands doesn't matter."""
+    try:
+        return bool(decode(command.text)["action"] == "decide")
+    except (MalformedError, KeyError, TypeError):
+        return False
 
 
 def _is_tampered(run: Run) -> bool:

@@ -106,6 +106,15 @@ class VerdictApart(Broken):
         return replace(ports, store=store)
 
 
+class OutOfTurn(Reader):
+    def _in_turn(self, asked: Sequence[CommandView]) -> set[str]:
+        return set()
+
+
+class ObeysWhatComesFirst(Broken):
+    reader_type = OutOfTurn
+
+
 # Rule 3: a tick reads before it judges
 
 
@@ -203,6 +212,29 @@ class DispatchesWhateverRuns(RealHandlers):
         return SendsAllRunning(seal, evaluator, known_types=known_types, shards=shards)
 
 
+class Untold(Judge):
+    def _applied(self, loaded: Loaded, inputs: Sequence[Input], now_ms: int) -> Transition:
+        return super()._applied(replace(loaded, is_untold=False), inputs, now_ms)
+
+
+class TellsNobodyOfTheStart(Broken):
+    judge_type = Untold
+
+
+class Restless(Judge):
+    """Applies as if the run weren't paused, and writes that it is."""
+
+    def _applied(self, loaded: Loaded, inputs: Sequence[Input], now_ms: int) -> Transition:
+        if loaded.run.paused is None or any(isinstance(given, Command) for given in inputs):
+            return super()._applied(loaded, inputs, now_ms)
+        done = super()._applied(replace(loaded, run=replace(loaded.run, paused=None)), inputs, now_ms)
+        return replace(done, run=replace(done.run, paused=loaded.run.paused))
+
+
+class DispatchesWhilePaused(Broken):
+    judge_type = Restless
+
+
 # Rule 7: merging only grows
 
 
@@ -245,6 +277,18 @@ class KeyOfTheAttempt(RealHandlers):
 class KeyWithoutStep(KeyOfTheAttempt):
     class Handler(Rewrites):
         step = staticmethod(lambda _: 0)
+
+
+class Impatient(Judge):
+    """Tries an incident again whose step is done."""
+
+    def _applied(self, loaded: Loaded, inputs: Sequence[Input], now_ms: int) -> Transition:
+        tasks = {name: replace(state, waited=None) for name, state in loaded.run.tasks.items()}
+        return super()._applied(replace(loaded, run=replace(loaded.run, tasks=tasks)), inputs, now_ms)
+
+
+class RepeatsADoneStep(Broken):
+    judge_type = Impatient
 
 
 # Rule 9: the dispatch lease isn't the time-out
@@ -393,6 +437,7 @@ def _world(handlers: type[RealHandlers]) -> Callable[[int], World]:
 MISTAKES: dict[str, Callable[[int], World]] = {
     "1 the creator writes the status": creator_writes_the_status,
     "2 the verdict is written before the state": _world(VerdictApart),
+    "2 a command is obeyed before an earlier one": _world(ObeysWhatComesFirst),
     "3 a tick doesn't read the commands": _world(TickReadsNothing),
     "3 a tick judges before what it read": _world(TickJudgesFirst),
     "3 the timer sees wake-ups only": _world(TimerSeesOnlyWakeUps),
@@ -400,9 +445,12 @@ MISTAKES: dict[str, Callable[[int], World]] = {
     "4 a lost lease leaves the cache": _world(RemembersAfterTheLease),
     "6 the revision rises a result": _world(RevisionRisesAResult),
     "6 whatever runs is dispatched": _world(DispatchesWhateverRuns),
+    "6 what an admitted run starts with is never dispatched": _world(TellsNobodyOfTheStart),
+    "6 a paused run goes on": _world(DispatchesWhilePaused),
     "7 the last result wins": _world(LastResultWins),
     "8 the effect key has the attempt": _world(KeyOfTheAttempt),
     "8 the effect key has no step": _world(KeyWithoutStep),
+    "8 a step that is done is done again for an incident": _world(RepeatsADoneStep),
     "9 the dispatch lease is the time-out": _world(LeaseEndsTheAttempt),
     "9 a lost dispatch isn't repeated": _world(NeverDispatchesAgain),
     "10 an unknown outcome is repeated": _world(RepeatsTheUnknown),

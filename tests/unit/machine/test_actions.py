@@ -4,10 +4,14 @@ from typing import Any
 
 import pytest
 
+from pipeline.core.errors import ErrorName
 from pipeline.core.limits import ACTION_COMMENT_CHARS_MAX, ACTIONS_KEPT_MAX
 from pipeline.core.statuses import CommandStatus, ItemStatus, RunPhase, RunStatus
+from pipeline.machine.document import from_document, to_document
 from pipeline.machine.effects import CloseCommand, CloseItem
-from pipeline.messages.envelopes import Outcome
+from pipeline.machine.inputs import Refused
+from pipeline.machine.run import TaskError
+from pipeline.messages.envelopes import Dispatch, Outcome
 from tests.unit.machine.runs import CREATED_AT, HOUR_MS, Story, condition, request, task
 
 ONCE = [{"errorEquals": ["Task.ALL"], "maxAttempts": 1, "intervalSeconds": 1}]
@@ -246,6 +250,39 @@ def test_past_its_longest_time_a_task_is_an_incident_too_and_a_retry_has_as_long
     story.wait(1)
     assert story.statuses() == {"a": "INCIDENT"}
     assert story.state("a").started_at == CREATED_AT
+
+
+def test_what_waited_too_long_waits_again_and_goes_on_with_the_step_that_comes_next() -> None:
+    story = Story(request(task("a", onExhausted="INCIDENT", maxDurationSeconds=60)))
+    story.apply(story.result("a", Outcome.WAITING, state={"n": 1}, continue_at=story.now + 90_000, continue_cause="GO"))
+    story.wait(60_000)
+    assert story.statuses() == {"a": "INCIDENT"}
+    assert from_document(to_document(story.run), story.run.guid).tasks == story.run.tasks
+    resolve(story, "a", "RETRY")
+    assert story.statuses() == {"a": "WAITING"}
+    assert story.sent() == []
+    story.wait(30_000)
+    (sent,) = story.sent()
+    assert isinstance(sent, Dispatch)
+    assert (sent.attempt, sent.step, sent.cause, sent.state) == (1, 1, "GO", {"n": 1})
+    story.wait(29_999)
+    assert story.statuses() == {"a": "RUNNING"}
+    story.wait(1)
+    assert story.statuses() == {"a": "INCIDENT"}, "it had as long again"
+    resolve(story, "a", "RETRY")
+    assert [(message.attempt, message.step) for message in story.sent()] == [(2, 1)], "its step wasn't done this time"
+
+
+def test_an_incident_that_fails_once_more_stays_one_with_its_latest_error() -> None:
+    story = Story(request(task("a", onExhausted="INCIDENT", retry=[])))
+    story.fail("a")
+    refused = Refused("a", "there is no such attribute", ErrorName.METADATA_REFUSED)
+    story.apply(refused)
+    assert story.statuses() == {"a": "INCIDENT"}
+    assert story.state("a").error == TaskError("Metadata.Refused", "there is no such attribute")
+    revision = story.run.revision
+    story.apply(refused)
+    assert story.run.revision == revision
 
 
 def test_a_success_that_comes_late_ends_an_incident() -> None:
