@@ -38,6 +38,7 @@ from pipeline.expressions.cel import CelEvaluator
 from pipeline.local.atlas.database import Database
 from pipeline.local.atlas.guard import Guard
 from pipeline.local.atlas.outbox import Outbox
+from pipeline.local.atlas.outbox_reader import OutboxFollower, OutboxReader
 from pipeline.local.atlas.users import UserStore
 from pipeline.local.plane.metrics import PlaneCollector
 from pipeline.local.plane.plane import HostMaker, LocalPlane, direct, in_threads, over_sockets
@@ -80,8 +81,8 @@ class Machine:
         self._plane: LocalPlane | None = None
         self._topic = _topic_of(settings, clock)
         self._atlas: AtlasSide | None = None
-        self._reader: AssignedReader | GroupReader | None = None
-        self._follower: TopicFollower | None = None
+        self._reader: AssignedReader | GroupReader | OutboxReader | None = None
+        self._follower: TopicFollower | OutboxFollower | None = None
         self._sinks = SinkWatch()
         self.hub = Hub()
         self.has_outbox = False
@@ -130,7 +131,7 @@ class Machine:
             shards=self._settings.shards,
             public_url=public_url,
         )
-        await self._follow()
+        await self._follow(database if isinstance(reader, OutboxReader) else None)
         await asyncio.wrap_future(loaded)
         await self._run_plane(parts)
         if outbox is not None:
@@ -201,12 +202,15 @@ class Machine:
         return EmbeddedAtlas(database, users, secrets.token_urlsafe(_TOKEN_BYTES), self._clock, guard)
 
     async def _relay(self, outbox: Outbox) -> None:
-        await outbox.relay(self._topic.producer())
+        await outbox.relay(self._topic.producer(keeps=self._settings.events == "kafka"))
 
-    async def _read(self, outbox: Outbox | None) -> AssignedReader | GroupReader:
+    async def _read(self, outbox: Outbox | None) -> AssignedReader | GroupReader | OutboxReader:
         if outbox is not None:
             self._topic.on_restart(outbox.resend)
         self._topic.on_restart(self.hub.read_again)
+        if outbox is not None and self._settings.events == "outbox":
+            self._reader = OutboxReader(outbox)
+            return self._reader
         reader = self._reader = self._topic.reader()
         self._stack.push_async_callback(reader.close)
         await reader.start()
@@ -221,7 +225,11 @@ class Machine:
 
         return on_done
 
-    async def _follow(self) -> None:
+    async def _follow(self, database: Database | None) -> None:
+        """``database``: the events are told as they are committed there."""
+        if database is not None:
+            self._follower = OutboxFollower(database, self._clock, self.hub.publish)
+            return
         follower = self._follower = self._topic.follower()
         self._stack.push_async_callback(follower.close)
         await follower.start()

@@ -30,8 +30,8 @@ class Topic(Protocol):
         """Find out whether the broker is there, where that takes asking; now and then."""
         ...
 
-    def producer(self) -> EventProducer:
-        """For the outbox."""
+    def producer(self, *, keeps: bool) -> EventProducer:
+        """For the outbox. ``keeps``: until :meth:`acked`, for the vertex ``cdc``, where the broker would forget."""
         ...
 
     def reader(self) -> AssignedReader | GroupReader:
@@ -75,9 +75,9 @@ class EmbeddedTopic:
     async def look(self) -> None:
         """See :class:`Topic`; a child process is known to be there."""
 
-    def producer(self) -> EventProducer:
+    def producer(self, *, keeps: bool) -> EventProducer:
         """See :class:`Topic`."""
-        return self._broker
+        return self._broker if keeps else _Passing(self._broker)
 
     def reader(self) -> AssignedReader:
         """See :class:`Topic`."""
@@ -98,6 +98,20 @@ class EmbeddedTopic:
     async def stop(self) -> None:
         """See :class:`Topic`."""
         await self._broker.stop()
+
+
+class _Passing:
+    """See :class:`~pipeline.local.atlas.outbox.EventProducer`: the topic is over for us with what is sent."""
+
+    def __init__(self, broker: LocalBroker) -> None:
+        """The broker sends."""
+        self._broker = broker
+
+    async def send(self, payload: bytes) -> Position:
+        """See the port."""
+        position = await self._broker.send(payload)
+        self._broker.acked([position])
+        return position
 
 
 class KafkaTopic:
@@ -128,8 +142,9 @@ class KafkaTopic:
         except BrokerUnavailableError:
             self._is_up = False
 
-    def producer(self) -> EventProducer:
-        """See :class:`Topic`; started before."""
+    def producer(self, *, keeps: bool) -> EventProducer:
+        """See :class:`Topic`; started before. A Kafka has its own retention."""
+        del keeps
         if self._producer is None:
             raise RuntimeError("the topic wasn't started")
         return self._producer

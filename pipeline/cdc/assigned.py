@@ -16,13 +16,12 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from pipeline.cdc.buffer import Buffer, Received
 from pipeline.cdc.codec import Notification
-from pipeline.cdc.codec import read as read_notification
 from pipeline.cdc.consumer import CLOSE_S, POLL_S, QUERY_S, known_end, pull, received, settings
+from pipeline.cdc.following import told_by
 from pipeline.cdc.offsets import DoneOffsets, Position
 from pipeline.cdc.parts import Assembler
 from pipeline.cdc.topics import next_topic_of, number_of
 from pipeline.core.clock import Clock
-from pipeline.messages.canonical import MalformedError
 
 RETRY_S: Final = 0.1
 """Between two looks for a broker or a topic that isn't there."""
@@ -285,20 +284,10 @@ class TopicFollower:
         """Every notification of our types, for ever; garbage is the pipeline's business and is passed over here."""
         while True:
             for message in await self._reader.read(FOLLOW_BATCH, FOLLOW_WAIT_S):
-                told = self._told(message)
+                told = told_by(self._parts, message)
                 if told is not None:
                     yield told
             self._parts.given_up(())
-
-    def _told(self, message: Received) -> Notification | None:
-        whole = self._parts.put_together(message)
-        if whole is None:
-            return None
-        self._parts.members(whole.position)
-        try:
-            return read_notification(whole.payload)
-        except MalformedError:
-            return None
 
     async def close(self) -> None:
         """Stop; may be called twice."""

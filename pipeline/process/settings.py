@@ -57,6 +57,11 @@ class ServerSettings:
         "", "PEM file of certificate authorities that HTTP tasks trust beside the public ones."
     )
     kafka: str = _setting("", "A Kafka to use instead of the embedded broker: `HOST:PORT`.", flag="--kafka")
+    events: str = _setting(
+        "outbox",
+        "Where the engine reads the events of the embedded Atlas: `outbox`, as they are committed, or `kafka`, when "
+        "they come from the broker. Kafka gets all of them either way.",
+    )
     kafka_group: str = _setting(
         "blockline", "Consumer group that reads the events of `BLOCKLINE_ATLAS`; the place reached is kept under it."
     )
@@ -114,6 +119,8 @@ def server_settings(environment: Mapping[str, str], flags: Mapping[str, Any] | N
         raise SettingError(f"{variable_of('log_level')} is one of DEBUG, INFO, WARNING, ERROR.")
     if settings.transport not in {"direct", "sockets"}:
         raise SettingError(f"{variable_of('transport')} is direct or sockets.")
+    if settings.events not in {"outbox", "kafka"}:
+        raise SettingError(f"{variable_of('events')} is outbox or kafka.")
     if settings.log_format not in {"text", "json"}:
         raise SettingError(f"{variable_of('log_format')} is text or json.")
     return settings

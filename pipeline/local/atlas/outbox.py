@@ -6,7 +6,6 @@ no event: at the next start everything that isn't acked is sent again, in order.
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import islice
@@ -16,20 +15,20 @@ from pipeline.cdc.offsets import Position
 from pipeline.cdc.producer import BrokerUnavailableError
 from pipeline.core.clock import Clock
 from pipeline.local.atlas.database import Database, DatabaseError, Transaction
+from pipeline.local.atlas.outbox_tail import Tail
 
 AHEAD_MAX: Final = 10_000
 """Events sent and not acked; the rest wait on disk, since the broker holds all it has in memory."""
 IN_FLIGHT_MAX: Final = 1_000
 """Events the broker was handed and hasn't confirmed."""
-FRESH_BYTES_MAX: Final = 16 * 1024 * 1024
-"""Committed events kept in memory until they are sent; beyond that they are read from the disk again."""
+OUTBOX: Final = "outbox"
+"""The topic in places of rows that a reader on this machine has."""
 ACK_WAIT_S: Final = 0.1
 ACKS_MAX: Final = 500
 RETRY_MIN_S: Final = 0.05
 RETRY_MAX_S: Final = 2.0
 STILL_MAX_S: Final = 60.0
 """Nothing was sent for that long although something waits: whoever runs this should look at the broker."""
-_PAGE: Final = 500
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -56,14 +55,10 @@ class Outbox:
         self._database = database
         self._clock = clock
         self._pending = database.events_at_start
-        self._last_committed = 0
-        # What is to be sent next: from memory, or, while behind, from the disk after the row last taken.
-        self._fresh: deque[tuple[int, bytes]] = deque()
-        self._fresh_bytes = 0
-        self._taken = 0
-        self._is_behind = True
+        self._disk = asyncio.Lock()
+        database.on_commit(self._committed)  # before the tail hears of it: it asks what waited until now
+        self._tail = Tail(database, self._disk, lambda row: row in self._done)
         self._in_hand = 0
-        self._generation = 0
         self._moved_s = clock.monotonic_s()
         self._has_failed = False
         # What was sent: a row may have been sent more than once.
@@ -73,11 +68,13 @@ class Outbox:
         self._early: dict[Position, None] = {}
         self._done: dict[int, None] = {}
         self._in_flight: set[asyncio.Task[None]] = set()
-        self._work = asyncio.Event()
         self._space = asyncio.Event()
         self._acks = asyncio.Event()
-        self._disk = asyncio.Lock()
-        database.on_commit(self._committed)
+        # Of a reader of our own: rows it was given, and of those it is done with or that were sent, which is missing.
+        self._is_read_here = False
+        self._given: set[int] = set()
+        self._handled: set[int] = set()
+        self._sent: set[int] = set()
 
     def pending(self) -> int:
         """Events that aren't acked, sent or not."""
@@ -99,7 +96,9 @@ class Outbox:
         """These are done for good; unknown ones and repeats are no error. They leave the disk within a moment."""
         for position in positions:
             row = self._rows.get(position)
-            if row is not None:
+            if position.topic == OUTBOX:
+                self._handle(position.offset)
+            elif row is not None:
                 self._finish(row)
             elif self._in_flight:
                 # A consumer may be done before the broker has told us where the event went.
@@ -137,38 +136,48 @@ class Outbox:
                 for row in rows:
                     del self._done[row]
 
+    def tail(self) -> Tail:
+        """The rows for a reader on this machine, which needn't wait for a broker: it says :meth:`given`, and acks them
+        by that place. From now on a row is kept until it was acked *and* sent. Once, before anything is sent.
+        """
+        self._is_read_here = True
+        return Tail(self._database, self._disk, lambda row: row in self._done or row in self._handled)
+
+    def given(self, row: int) -> Position:
+        """The place of a row that a reader on this machine has now."""
+        self._given.add(row)
+        return Position(OUTBOX, 0, row)
+
+    def unread(self) -> int:
+        """Rows that a reader on this machine isn't done with."""
+        return self._pending - len(self._handled)
+
+    def _handle(self, row: int) -> None:
+        if row not in self._given:
+            return
+        self._given.discard(row)
+        if row in self._sent:
+            self._sent.discard(row)
+            self._finish(row)
+        else:
+            self._handled.add(row)
+
     def _committed(self, events: Sequence[tuple[int, bytes]]) -> None:
         if not self._has_unsent():
             self._moved_s = self._clock.monotonic_s()
         self._pending += len(events)
-        self._last_committed = events[-1][0]
-        if not self._is_behind:
-            self._fresh.extend(events)
-            self._fresh_bytes += sum(len(payload) for _, payload in events)
-            if self._fresh_bytes > FRESH_BYTES_MAX:
-                self._drop_fresh()
-        self._work.set()
-
-    def _drop_fresh(self) -> None:
-        self._fresh.clear()
-        self._fresh_bytes = 0
-        self._is_behind = True
 
     def _go_back(self, row: int) -> None:
         """Everything after ``row`` is read from the disk and sent (again)."""
         if not self._has_unsent():
             self._moved_s = self._clock.monotonic_s()
-        self._drop_fresh()
-        self._taken = row
-        self._generation += 1
-        self._work.set()
+        self._tail.go_back(row)
         self._space.set()  # whoever waits for acks in vain has to begin again as well
 
     async def _send_all(self, producer: EventProducer) -> None:
         wait_s = RETRY_MIN_S
         while True:
-            await self._work.wait()
-            self._work.clear()
+            await self._tail.has_more.wait()
             if self._has_failed:
                 await asyncio.gather(*self._in_flight)  # so that none of them arrives after its repeat
                 await self._clock.sleep(wait_s)
@@ -176,14 +185,14 @@ class Outbox:
                 self._has_failed = False
             elif not self._in_flight:
                 wait_s = RETRY_MIN_S
-            generation = self._generation
-            events = await self._next()
+            generation = self._tail.generation
+            events = await self._tail.next()
             self._in_hand = len(events)
             for row, payload in events:
                 await self._room()
-                if generation != self._generation:
+                if generation != self._tail.generation:
                     break
-                self._taken = row
+                self._tail.taken = row
                 self._in_hand -= 1
                 task = asyncio.create_task(self._send(producer, row, payload))
                 self._in_flight.add(task)
@@ -191,28 +200,8 @@ class Outbox:
             self._in_hand = 0
 
     def _has_unsent(self) -> bool:
-        is_anywhere = self._is_behind or self._fresh or self._in_hand or self._in_flight
-        return self._pending > 0 and bool(is_anywhere)
-
-    async def _next(self) -> Sequence[tuple[int, bytes]]:
-        if not self._is_behind:
-            events = tuple(self._fresh)
-            self._fresh.clear()
-            self._fresh_bytes = 0
-            return events
-        generation, after, committed = self._generation, self._taken, self._last_committed
-        async with self._disk:
-            rows: list[tuple[int, bytes]] = await self._database.read(
-                lambda connection: connection.execute(
-                    "SELECT id, payload FROM outbox WHERE id > ? ORDER BY id LIMIT ?", (after, _PAGE)
-                ).fetchall()
-            )
-            unacked = [row for row in rows if row[0] not in self._done]
-        if generation == self._generation and len(rows) < _PAGE and committed == self._last_committed:
-            self._is_behind = False
-        else:
-            self._work.set()
-        return unacked
+        is_anywhere = self._tail.has_waiting or self._in_hand or self._in_flight
+        return self._pending > len(self._sent) and bool(is_anywhere)
 
     async def _room(self) -> None:
         # A row that is sent again has its places already: it takes no further room.
@@ -221,7 +210,7 @@ class Outbox:
             await self._space.wait()
 
     def _finish(self, row: int) -> None:
-        for place in self._places.pop(row):
+        for place in self._places.pop(row, ()):
             self._rows.pop(place, None)
         self._done[row] = None
         self._pending -= 1
@@ -235,7 +224,7 @@ class Outbox:
         self._space.set()
 
     def _ahead(self) -> int:
-        if self._taken < self._highest:
+        if self._tail.taken < self._highest:
             return 0
         return len(self._places) + len(self._in_flight)
 
@@ -250,7 +239,9 @@ class Outbox:
             self._send_again(row)
         else:
             self._moved_s = self._clock.monotonic_s()
-            if row not in self._done:
+            if self._is_read_here:
+                self._was_sent(row)
+            elif row not in self._done:
                 self._rows[position] = row
                 self._places.setdefault(row, []).append(position)
                 self._highest = max(self._highest, row)
@@ -258,9 +249,16 @@ class Outbox:
                     del self._early[position]
                     self._finish(row)
 
+    def _was_sent(self, row: int) -> None:
+        if row in self._handled:
+            self._handled.discard(row)
+            self._finish(row)
+        elif row not in self._done:
+            self._sent.add(row)
+
     def _send_again(self, row: int) -> None:
         self._has_failed = True
-        self._go_back(min(row - 1, self._taken))
+        self._go_back(min(row - 1, self._tail.taken))
 
     async def _delete_acked(self) -> None:
         while True:

@@ -44,7 +44,10 @@ def locked_store(product: Product) -> Iterator[None]:
 @pytest.mark.parametrize("away", [silent_broker, locked_store])
 def test_everything_waits_and_goes_on(tmp_path: Path, away: object) -> None:
     assert callable(away)
-    with Product(tmp_path) as product, product.client(timeout_s=60) as client:
+    with (
+        Product(tmp_path, environment={"BLOCKLINE_EVENTS": "kafka"}) as product,
+        product.client(timeout_s=60) as client,
+    ):
         started: list[str] = []
 
         def start(number: int) -> int:

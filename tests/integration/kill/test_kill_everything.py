@@ -21,7 +21,8 @@ import pytest
 from tests.mail_server import MailServer
 from tests.product import Product
 
-KILLS = 20
+KILLS = 10
+"""For each way in which events are read."""
 SEED = 20261124
 ENDS_WITHIN_S = 240.0
 STARTERS = 3
@@ -184,10 +185,11 @@ def mails_by_effect(mails: list[EmailMessage]) -> dict[tuple[str, str, str], Cou
 
 
 @pytest.mark.timeout(900)
-def test_kill_minus_nine_loses_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("events", ["outbox", "kafka"])
+def test_kill_minus_nine_loses_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str], events: str) -> None:
     chance = random.Random(SEED)  # noqa: S311  (a seeded world, not a secret)
     with MailServer() as mail_server:
-        product = Product(tmp_path, environment={"BLOCKLINE_SMTP_URL": mail_server.url})
+        product = Product(tmp_path, environment={"BLOCKLINE_SMTP_URL": mail_server.url, "BLOCKLINE_EVENTS": events})
         product.start()
         load = Load(product, SEED)
         threads: list[threading.Thread] = []

@@ -12,6 +12,7 @@ import pytest
 from pipeline.cdc.offsets import Position
 from pipeline.cdc.producer import BrokerUnavailableError
 from pipeline.local.atlas import outbox as module
+from pipeline.local.atlas import outbox_tail
 from pipeline.local.atlas.database import Database, Transaction
 from pipeline.local.atlas.outbox import Outbox
 from pipeline.process.clock import SystemClock
@@ -293,7 +294,7 @@ def test_only_so_many_are_ahead_of_their_acks(tmp_path: Path, monkeypatch: pytes
 
 
 def test_more_than_memory_holds_is_read_from_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FRESH_BYTES_MAX", 1000)
+    monkeypatch.setattr(outbox_tail, "FRESH_BYTES_MAX", 1000)
     monkeypatch.setattr(module, "IN_FLIGHT_MAX", 5)
 
     async def story(database: Database, outbox: Outbox) -> None:
@@ -305,7 +306,7 @@ def test_more_than_memory_holds_is_read_from_the_disk(tmp_path: Path, monkeypatc
                 await database.write(partial(Transaction.tell, payloads=part))
             await until(lambda: len(topic.messages) >= 700)
             assert topic.messages == payloads
-            assert outbox._fresh_bytes <= 1000
+            assert outbox._tail._fresh_bytes <= 1000
 
     tell(tmp_path, story)
 
