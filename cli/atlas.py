@@ -8,14 +8,18 @@ from starlette.types import ASGIApp
 from cli.readiness import STORE_S, is_store_well
 from pipeline.core.clock import Clock
 from pipeline.core.errors import BlocklineError
-from pipeline.local.atlas.build import build_atlas
+from pipeline.core.limits import STORE_WRITE_TIMEOUT_S
+from pipeline.local.atlas.app import build_app
+from pipeline.local.atlas.build import build_service
 from pipeline.local.atlas.database import Database
 from pipeline.local.atlas.guard import Guard
 from pipeline.local.atlas.outbox import Outbox
-from pipeline.local.atlas.users import UserStore
+from pipeline.local.atlas.wire import ServiceWire
 from pipeline.process.settings import ServerSettings, variable_of
+from pipeline.store.atlas import AtlasEntityStore
 from pipeline.store.atlas_http import AtlasAccess
 from pipeline.store.typedefs import register
+from pipeline.store.wire import HttpWire
 
 INSIDE: Final = "http://127.0.0.1"
 """Never connected to: requests of our own go to the app in this process (pyatlan wants an address it believes)."""
@@ -39,6 +43,10 @@ class AtlasSide(Protocol):
     outbox: Outbox | None
     """What sends its events, if that is our affair."""
 
+    def store(self) -> AtlasEntityStore:
+        """The engine's store on it, once it is started; the caller closes it."""
+        ...
+
     async def start(self) -> None:
         """Have the engine's types in it.
 
@@ -55,20 +63,31 @@ class AtlasSide(Protocol):
 class EmbeddedAtlas:
     """See :class:`AtlasSide`: the one in this process."""
 
-    def __init__(self, database: Database, users: UserStore, token: str, clock: Clock, guard: Guard) -> None:
+    def __init__(self, database: Database, token: str, clock: Clock, guard: Guard) -> None:
         """``token`` is the engine's own; the caller closes the database."""
         self._database = database
-        self._parts = (users, token, clock, guard)
+        self._clock = clock
+        self._login = (token, guard)
         self.access = AtlasAccess.bearer(INSIDE, token)
         self.transport: httpx.AsyncBaseTransport | None = None
         self.app: ASGIApp | None = None
         self.outbox: Outbox | None = Outbox(database, clock)
+        self._wire: ServiceWire | None = None
 
     async def start(self) -> None:
         """See :class:`AtlasSide`."""
-        users, token, clock, guard = self._parts
-        self.app = await build_atlas(self._database, users, token, clock, guard)
+        token, guard = self._login
+        service = await build_service(self._database, self._clock)
+        self.app = build_app(service, guard, token)
         self.transport = httpx.ASGITransport(self.app)
+        over_http = HttpWire(self.access, self.transport, timeout_s=STORE_WRITE_TIMEOUT_S)
+        self._wire = ServiceWire(service, over_http)
+
+    def store(self) -> AtlasEntityStore:
+        """See :class:`AtlasSide`; nothing of the hot path goes over HTTP."""
+        if self._wire is None:
+            raise RuntimeError("the Atlas wasn't started")
+        return AtlasEntityStore(self._wire)
 
     async def is_well(self) -> bool:
         """See :class:`AtlasSide`."""
@@ -96,6 +115,10 @@ class ApacheAtlas:
         """See :class:`AtlasSide`."""
         async with self._client(REGISTER_S) as client:
             await register(client)
+
+    def store(self) -> AtlasEntityStore:
+        """See :class:`AtlasSide`."""
+        return AtlasEntityStore.over(self.access)
 
     async def is_well(self) -> bool:
         """See :class:`AtlasSide`; asks for its version, which needs the account to be right."""

@@ -47,7 +47,6 @@ from pipeline.mail.port import Via
 from pipeline.messages.seal import Seal
 from pipeline.process.settings import ServerSettings, secrets_folder
 from pipeline.secrets.folder import FolderSecrets
-from pipeline.store.atlas import AtlasEntityStore
 from pipeline.topology.values import Values
 from pipeline.web.open import open_web_client
 from pipeline.web.port import WebClient
@@ -102,9 +101,9 @@ class Machine:
         users = await UserStore.open(database)
         self._tell_passwords(await users.ensure_defaults(self._settings.admin_password))
         guard = Guard(users, self._clock)
-        atlas = self._atlas = self._atlas_of(database, users, guard)
+        atlas = self._atlas = self._atlas_of(database, guard)
         await atlas.start()
-        store = AtlasEntityStore(atlas.access, atlas.transport)
+        store = atlas.store()
         self._stack.push_async_callback(store.aclose)
         audit = AtlasAudit(atlas.access, atlas.transport)
         self._stack.push_async_callback(audit.aclose)
@@ -196,10 +195,10 @@ class Machine:
         self.has_outbox = mail.via is Via.OUTBOX
         return KeptMails(mail.mailbox) if self.has_outbox else None
 
-    def _atlas_of(self, database: Database, users: UserStore, guard: Guard) -> AtlasSide:
+    def _atlas_of(self, database: Database, guard: Guard) -> AtlasSide:
         if self._settings.atlas:
             return ApacheAtlas(self._settings)
-        return EmbeddedAtlas(database, users, secrets.token_urlsafe(_TOKEN_BYTES), self._clock, guard)
+        return EmbeddedAtlas(database, secrets.token_urlsafe(_TOKEN_BYTES), self._clock, guard)
 
     async def _relay(self, outbox: Outbox) -> None:
         await outbox.relay(self._topic.producer(keeps=self._settings.events == "kafka"))

@@ -185,7 +185,7 @@ def _load_pyatlan() -> "Future[None]":
 
     def load() -> None:
         try:
-            from pipeline.store.atlas import load as load_models  # noqa: PLC0415  (in this thread)
+            from pipeline.store.pyatlan_client import load as load_models  # noqa: PLC0415  (in this thread)
 
             load_models()
         except BaseException as error:  # noqa: BLE001  (whoever waits for it gets it)

@@ -1,27 +1,15 @@
 """The store on Apache Atlas, or anything that speaks its REST: writes through pyatlan, reads by plain REST."""
 
-import asyncio
-import logging
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import httpx
 
 from pipeline.core.limits import STORE_WRITE_TIMEOUT_S
-from pipeline.messages.canonical import MalformedError, decode, encode
 from pipeline.messages.changes import Tag
 from pipeline.messages.envelopes import EntityWrite
 from pipeline.store import types
-from pipeline.store.atlas_http import (
-    PYATLAN_PATH,
-    PYATLAN_URL,
-    AtlasAccess,
-    AtlasSession,
-    AtlasTransport,
-    DeniedError,
-    MissingError,
-)
+from pipeline.store.atlas_http import AtlasAccess, DeniedError, MissingError
 from pipeline.store.kinds import Kind, kind_of
 from pipeline.store.port import (
     Entity,
@@ -30,6 +18,8 @@ from pipeline.store.port import (
     StoreUnavailableError,
     StoreUnknownError,
 )
+from pipeline.store.pyatlan_client import load
+from pipeline.store.wire import HttpWire, Wire
 
 GUIDS_A_REQUEST_MAX: Final = 50
 """They stand in the address: 50 are 2 KiB, and Jetty takes 8."""
@@ -38,30 +28,8 @@ GUID_CHARS_MAX: Final = 200
 LIMIT_MAX: Final = 1000
 _NO_SUCH_NAME: Final = frozenset({"ATLAS-404-00-009", "ATLAS-404-00-00A"})
 _NO_SUCH_GUID: Final = "ATLAS-404-00-005"
-_WHOLE: Final = {"minExtInfo": "true", "ignoreRelationships": "true"}
-_SAVE: Final = {
-    "replaceTags": False,
-    "appendTags": False,
-    "replaceBusinessAttributes": False,
-    "overwriteBusinessAttributes": False,
-}
-"""The query of ``asset.save``."""
 _SYSTEM: Final = ("__createdBy", "__modifiedBy", "__timestamp", "__modificationTimestamp")
 """Who and when, as attributes: what a search finds has them only where they are asked for."""
-
-
-def load() -> None:
-    """Import pyatlan and make its models now: 3 s and 135 MiB, else at the first write. May be called in a thread and
-    again.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # pyatlan's own use of importlib.resources
-        import pyatlan.client.aio.client  # noqa: PLC0415  (3 s: only who writes pays for it)
-
-        import pipeline.store.atlas_models  # noqa: F401, PLC0415  (likewise)
-
-    # What it would log as errors is raised as the port's errors, and its debugging texts hold whole documents.
-    logging.getLogger(pyatlan.__name__).setLevel(logging.CRITICAL)
 
 
 class AtlasEntityStore:
@@ -69,28 +37,26 @@ class AtlasEntityStore:
     concurrently. Nothing is retried here.
     """
 
-    def __init__(
-        self,
+    def __init__(self, wire: Wire) -> None:
+        """``wire`` gets requests to Atlas; it is closed with the store."""
+        self._wire = wire
+        self._typedefs: dict[str, Mapping[str, Any]] = {}
+        self._has_models = False
+
+    @classmethod
+    def over(
+        cls,
         access: AtlasAccess,
         transport: httpx.AsyncBaseTransport | None = None,
         *,
         timeout_s: float = STORE_WRITE_TIMEOUT_S,
-    ) -> None:
-        """``transport`` sends instead of the network (an ``ASGITransport`` to an Atlas in this process). Connects at
-        the first request. ``timeout_s`` is for each request, from its first byte to the answer's last.
-        """
-        self._timeout_s = timeout_s
-        self._http = AtlasSession(
-            base_url=PYATLAN_URL + PYATLAN_PATH,
-            transport=AtlasTransport(access, transport),
-            headers={"accept": "application/json", "user-agent": "blockline"},
-        )
-        self._pyatlan: Any = None
-        self._typedefs: dict[str, Mapping[str, Any]] = {}
+    ) -> "AtlasEntityStore":
+        """Over HTTP; see :class:`~pipeline.store.wire.HttpWire`."""
+        return cls(HttpWire(access, transport, timeout_s=timeout_s))
 
     async def aclose(self) -> None:
         """Close the connections; may be called twice."""
-        await self._http.aclose()
+        await self._wire.aclose()
 
     async def get(self, guids: Sequence[str], *, has_terms: bool = False) -> dict[str, Entity]:
         """See :class:`~pipeline.store.port.EntityStore`."""
@@ -103,14 +69,12 @@ class AtlasEntityStore:
 
     async def get_by_name(self, type_name: str, qualified_name: str) -> Entity | None:
         """See :class:`~pipeline.store.port.EntityStore`."""
-        path = f"entity/uniqueAttribute/type/{type_name}"
         try:
-            body = await self._read("GET", path, params={"attr:qualifiedName": qualified_name, **_WHOLE})
+            entity = _entity(await self._wire.named(type_name, qualified_name))
         except MissingError as error:
             if error.code in _NO_SUCH_NAME:
                 return None
             raise
-        entity = _entity(body.get("entity") or {})
         return None if entity.is_deleted else entity
 
     async def upsert(self, entities: Sequence[EntityWrite]) -> dict[str, str]:
@@ -118,20 +82,15 @@ class AtlasEntityStore:
         writes = _merged(entities)
         if not writes:
             return {}
-        client = self._client()
-        from pyatlan.client.constants import BULK_UPDATE  # noqa: PLC0415  (see load)
-
+        if not self._has_models:
+            load()
+            self._has_models = True
         from pipeline.store.atlas_models import body_of  # noqa: PLC0415  (imports pyatlan)
 
         guids = {write.guid or f"-{number}": write for number, write in enumerate(writes, 1)}
         bodies = [body_of(write, guid) for guid, write in guids.items()]
         try:
-            async with asyncio.timeout(self._timeout_s):
-                # What `asset.save` ends in. The models are validated already; it would do that twice more for each,
-                # and parse the text of the whole bulk again to look for tags of Atlan's, which ours never have.
-                answer = await client._call_api(BULK_UPDATE, _SAVE, {"entities": bodies})  # noqa: SLF001
-        except TimeoutError as error:
-            raise StoreUnknownError(f"Atlas didn't answer a write within {self._timeout_s:g} s.") from error
+            answer = await self._wire.save(bodies)
         except DeniedError as error:
             raise self._denied(error, {write.type_name for write in writes}) from error
         return await self._guids(writes, guids, answer)
@@ -140,8 +99,7 @@ class AtlasEntityStore:
         """See :class:`~pipeline.store.port.EntityStore`."""
         if not 1 <= query.limit <= LIMIT_MAX or query.offset < 0:
             raise StoreRefusedError(f"a search gives 1 to {LIMIT_MAX} entities at a time")
-        body = await self._read("POST", "search/basic", content=encode(_search(query)))
-        return [_entity(header) for header in body.get("entities") or ()]
+        return [_entity(header) for header in await self._wire.search(_search(query))]
 
     async def delete(self, guids: Sequence[str]) -> None:
         """See :class:`~pipeline.store.port.EntityStore`; in several requests above 50."""
@@ -159,7 +117,7 @@ class AtlasEntityStore:
             ("PUT", [tag for tag in tags if tag.type_name in own]),
         ):
             if wanted:
-                await self._change(method, path, encode([_classification(tag) for tag in wanted]))
+                await self._change(method, path, [_classification(tag) for tag in wanted])
         for name in untag:
             if name in own:
                 await self._change("DELETE", f"entity/guid/{guid}/classification/{name}", None)
@@ -174,30 +132,24 @@ class AtlasEntityStore:
         """Those types and all they inherit from, as they are now."""
         for name in names:  # grows while it is walked
             try:
-                body = await self._read("GET", f"types/entitydef/name/{name}")
+                body = await self._wire.read(f"types/entitydef/name/{name}")
             except MissingError:
                 self._typedefs.pop(name, None)
                 continue
             self._typedefs[name] = body
             names += [above for above in body.get("superTypes") or () if above not in names]
 
-    async def _change(self, method: str, path: str, content: bytes | None) -> None:
-        headers = {"content-type": "application/json"}
+    async def _change(self, method: str, path: str, content: Any) -> None:
         try:
-            async with asyncio.timeout(self._timeout_s):
-                await self._http.request(method, path, content=content, headers=headers)
-        except TimeoutError as error:
-            raise StoreUnknownError(f"Atlas didn't answer within {self._timeout_s:g} s.") from error
+            await self._wire.change(method, path, content=content)
         except DeniedError as error:
             raise StoreRefusedError(str(error)) from error
 
     async def _get_some(self, guids: list[str], *, has_terms: bool = False) -> list[Entity]:
         """Atlas refuses the whole request for one unknown guid, and names it: ask again without."""
-        parameters = {"minExtInfo": "true"} if has_terms else _WHOLE
         while guids:
             try:
-                body = await self._read("GET", "entity/bulk", params={"guid": guids, **parameters})
-                return [_entity(entity) for entity in body.get("entities") or ()]
+                return [_entity(entity) for entity in await self._wire.entities(guids, has_terms=has_terms)]
             except MissingError as error:
                 if error.code != _NO_SUCH_GUID:
                     raise
@@ -213,10 +165,7 @@ class AtlasEntityStore:
 
     async def _delete_some(self, guids: list[str]) -> None:
         try:
-            async with asyncio.timeout(self._timeout_s):
-                await self._http.request("DELETE", "entity/bulk", params={"guid": guids, "deleteType": "SOFT"})
-        except TimeoutError as error:
-            raise StoreUnknownError("Atlas didn't answer a deletion in time.") from error
+            await self._wire.change("DELETE", "entity/bulk", params={"guid": guids, "deleteType": "SOFT"})
         except DeniedError as error:
             raise StoreUnavailableError(str(error)) from error
         except MissingError as error:
@@ -230,32 +179,16 @@ class AtlasEntityStore:
             if rest:
                 await self._delete_some(rest)
 
-    async def _read(self, method: str, path: str, **request: Any) -> dict[str, Any]:
-        if "content" in request:
-            request["headers"] = {"content-type": "application/json"}
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                response = await self._http.request(method, path, **request)
-            body = decode(response.content)
-        except TimeoutError as error:
-            raise StoreUnavailableError(f"Atlas didn't answer within {self._timeout_s:g} s.") from error
-        except DeniedError as error:
-            raise StoreUnavailableError(str(error)) from error
-        except MalformedError as error:
-            raise StoreUnavailableError("Atlas' answer isn't JSON.") from error
-        if not isinstance(body, dict):
-            raise StoreUnavailableError("Atlas' answer isn't what Atlas answers.")
-        return body
-
     async def _guids(
         self, writes: Iterable[EntityWrite], guids: Mapping[str, EntityWrite], answer: Any
     ) -> dict[str, str]:
         """Guids by qualified name: as assigned, else as changed, else looked up (an Atlas that doesn't tell)."""
-        told = answer or {}
         assigned = {
-            guids[own].qualified_name: real for own, real in (told.get("guidAssignments") or {}).items() if own in guids
+            guids[own].qualified_name: real
+            for own, real in (answer.get("guidAssignments") or {}).items()
+            if own in guids
         }
-        changed = told.get("mutatedEntities") or {}
+        changed = answer.get("mutatedEntities") or {}
         for header in [*(changed.get("CREATE") or ()), *(changed.get("UPDATE") or ())]:
             name = header["attributes"].get("qualifiedName")
             if name:
@@ -275,18 +208,6 @@ class AtlasEntityStore:
     def _denied(error: DeniedError, type_names: set[str]) -> Exception:
         """On the engine's own types it is a fault of the installation, and every message would fall for it."""
         return StoreUnavailableError(str(error)) if type_names <= types.ENGINE_TYPES else StoreRefusedError(str(error))
-
-    def _client(self) -> Any:
-        """The client of pyatlan on the adapter's own session: one request a save, no retry, no token refresh."""
-        if self._pyatlan is None:
-            load()
-            from pyatlan.client.aio.client import AsyncAtlanClient  # noqa: PLC0415  (see load)
-
-            client = AsyncAtlanClient(base_url=PYATLAN_URL, api_key="the transport logs in", proxy=None, verify=True)
-            client._session.close()  # noqa: SLF001  (the one for synchronous calls, never used)
-            client._async_session = self._http  # noqa: SLF001  (pyatlan has no other way to hand in a session)
-            self._pyatlan = client
-        return self._pyatlan
 
 
 def _merged(entities: Sequence[EntityWrite]) -> list[EntityWrite]:

@@ -145,17 +145,21 @@ def _check(response: httpx.Response, *, is_write: bool) -> None:
     error = _error(response)
     if status < httpx.codes.BAD_REQUEST:
         return
-    sentence = _sentence(error, status)
+    raise refusal(status, str(error.get("errorCode", "")), _sentence(error, status))
+
+
+def refusal(status: int, code: str, sentence: str) -> BlocklineError:
+    """What an answer of Atlas with this status (400 or more) and code means for a caller of the port."""
     if status == httpx.codes.NOT_IMPLEMENTED:
-        raise StoreRefusedError(sentence)
+        return StoreRefusedError(sentence)
     if status >= httpx.codes.INTERNAL_SERVER_ERROR or status == httpx.codes.TOO_MANY_REQUESTS:
         # 500 is mostly a lock conflict of Atlas' graph store; its transaction was rolled back.
-        raise StoreUnavailableError(sentence)
+        return StoreUnavailableError(sentence)
     if status == httpx.codes.FORBIDDEN:
-        raise DeniedError(sentence)
+        return DeniedError(sentence)
     if status == httpx.codes.NOT_FOUND:
-        raise MissingError(sentence, str(error.get("errorCode", "")))
-    raise StoreRefusedError(sentence)
+        return MissingError(sentence, code)
+    return StoreRefusedError(sentence)
 
 
 def _error(response: httpx.Response) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def main(environment: Mapping[str, str]) -> int:
     access = AtlasAccess.basic(
         environment["BLOCKLINE_ATLAS"], environment["BLOCKLINE_USER"], environment["BLOCKLINE_PASSWORD"]
     )
-    store, clock = AtlasEntityStore(access), SystemClock()
+    store, clock = AtlasEntityStore.over(access), SystemClock()
     build_server(DeadLetterHandler(store, clock), SINK_SOCK_PATH, SINK_SERVER_INFO_FILE_PATH).start()
     return 0
 

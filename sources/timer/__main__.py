@@ -31,7 +31,7 @@ def main(environment: Mapping[str, str]) -> int:
     access = AtlasAccess.basic(
         environment["BLOCKLINE_ATLAS"], environment["BLOCKLINE_USER"], environment["BLOCKLINE_PASSWORD"]
     )
-    store, clock = AtlasEntityStore(access), SystemClock()
+    store, clock = AtlasEntityStore.over(access), SystemClock()
     build_server(TimerHandler(store, clock), clock, SOURCE_SOCK_PATH, SOURCE_SERVER_INFO_FILE_PATH).start()
     return 0
 

@@ -15,9 +15,18 @@ from pipeline.store.typedefs import catalog_typedefs, engine_typedefs, missing_f
 async def build_atlas(
     database: Database, users: UserStore, engine_token: str, clock: Clock, guard: Guard | None = None
 ) -> Starlette:
-    """The app, with the engine's and the catalog's types registered. Answers below ``/api/atlas`` and ``/api/meta``.
+    """The app over :func:`build_service`. Answers below ``/api/atlas`` and ``/api/meta``.
 
     ``guard``: the one of whatever else answers on the same port; without, one of its own.
+
+    Raises:
+        BlocklineError: as there.
+    """
+    return build_app(await build_service(database, clock), guard or Guard(users, clock), engine_token)
+
+
+async def build_service(database: Database, clock: Clock) -> AtlasService:
+    """The server without HTTP, with the engine's and the catalog's types registered.
 
     Raises:
         BlocklineError: the data holds a type of the engine in a form that doesn't fit.
@@ -31,4 +40,4 @@ async def build_atlas(
             await service.put_types(engine, change.new, is_new=True)
         if change.changed:
             await service.put_types(engine, change.changed, is_new=False)
-    return build_app(service, guard or Guard(users, clock), engine_token)
+    return service

@@ -15,9 +15,13 @@ import httpx
 import pytest
 import uvicorn
 
-from pipeline.local.atlas.build import build_atlas
+from pipeline.core.limits import STORE_WRITE_TIMEOUT_S
+from pipeline.local.atlas.app import build_app
+from pipeline.local.atlas.build import build_atlas, build_service
 from pipeline.local.atlas.database import Database
+from pipeline.local.atlas.guard import Guard
 from pipeline.local.atlas.users import UserStore
+from pipeline.local.atlas.wire import ServiceWire
 from pipeline.messages.envelopes import EntityWrite
 from pipeline.process.clock import SystemClock
 from pipeline.store import types
@@ -26,6 +30,7 @@ from pipeline.store.atlas_http import AtlasAccess
 from pipeline.store.memory import MemoryEntityStore
 from pipeline.store.port import EntityStore, Filter, Query
 from pipeline.store.typedefs import register
+from pipeline.store.wire import HttpWire
 
 REAL = os.environ.get("BLOCKLINE_TEST_ATLAS", "")
 TOKEN = "a-token-of-the-engine"
@@ -79,12 +84,31 @@ async def embedded_atlas(folder: Path) -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
+async def in_process(folder: Path) -> AsyncIterator[EntityStore]:
+    """The embedded Atlas as the product asks it: inside of one process."""
+    database = Database(folder / "atlas.sqlite3")
+    try:
+        service = await build_service(database, SystemClock())
+        app = build_app(service, Guard(await UserStore.open(database), SystemClock()), TOKEN)
+        access = AtlasAccess.bearer("http://127.0.0.1", TOKEN)
+        over_http = HttpWire(access, httpx.ASGITransport(app), timeout_s=STORE_WRITE_TIMEOUT_S)
+        store = AtlasEntityStore(ServiceWire(service, over_http))
+        yield store
+        await store.aclose()
+    finally:
+        await database.close()
+
+
+@contextlib.asynccontextmanager
 async def store_of(kind: str, folder: Path) -> AsyncIterator[EntityStore]:
     """A store of that kind with the engine's types."""
     if kind == "memory":
         yield MemoryEntityStore(SystemClock().now_ms)
         return
     async with contextlib.AsyncExitStack() as stack:
+        if kind == "in process":
+            yield await stack.enter_async_context(in_process(folder))
+            return
         if kind == "embedded":
             access = AtlasAccess.bearer(await stack.enter_async_context(embedded_atlas(folder)), TOKEN)
         else:
@@ -92,12 +116,12 @@ async def store_of(kind: str, folder: Path) -> AsyncIterator[EntityStore]:
             async with httpx.AsyncClient(base_url=url, timeout=60) as client:
                 await register(client, with_catalog=True)
             access = AtlasAccess.basic(str(url.copy_with(userinfo=b"")), url.username, url.password)
-        store = AtlasEntityStore(access)
+        store = AtlasEntityStore.over(access)
         stack.push_async_callback(store.aclose)
         yield store
 
 
-@pytest.fixture(params=["memory", "embedded", *(["real"] if REAL else [])])
+@pytest.fixture(params=["memory", "embedded", "in process", *(["real"] if REAL else [])])
 def tell(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Story], None]:
     """Runs a test's story against a store."""
 

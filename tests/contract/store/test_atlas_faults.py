@@ -65,7 +65,7 @@ def outcome(answer: httpx.Response | Exception, call: Call, seen: list[httpx.Req
         return answer
 
     async def main() -> Exception:
-        store = AtlasEntityStore(AtlasAccess.basic("http://atlas", "u", "p"), httpx.MockTransport(respond))
+        store = AtlasEntityStore.over(AtlasAccess.basic("http://atlas", "u", "p"), httpx.MockTransport(respond))
         try:
             await call(store)
         except Exception as caught:  # noqa: BLE001  (it is what the test looks at)
@@ -168,7 +168,7 @@ def test_one_request_a_write_with_the_login_and_the_path_of_that_atlas(
         return httpx.Response(200, json=body)
 
     async def main() -> None:
-        store = AtlasEntityStore(access, httpx.MockTransport(respond))
+        store = AtlasEntityStore.over(access, httpx.MockTransport(respond))
         assert await store.upsert([WRITE, ASSET]) == {"r": "g-1", "t": "g-2"}
         await store.aclose()
 
@@ -202,7 +202,7 @@ def test_a_connection_that_is_closed_after_the_request() -> None:
 
     async def main() -> None:
         async with server(close) as url:
-            store = AtlasEntityStore(AtlasAccess.basic(url, "u", "p"))
+            store = AtlasEntityStore.over(AtlasAccess.basic(url, "u", "p"))
             with pytest.raises(StoreUnknownError):
                 await upsert(store)
             with pytest.raises(StoreUnavailableError):
@@ -219,13 +219,13 @@ def test_a_silent_atlas_and_one_that_is_not_there() -> None:
 
     async def main() -> None:
         async with server(be_silent) as url:
-            store = AtlasEntityStore(AtlasAccess.basic(url, "u", "p"), timeout_s=0.2)
+            store = AtlasEntityStore.over(AtlasAccess.basic(url, "u", "p"), timeout_s=0.2)
             with pytest.raises(StoreUnknownError, match=r"within 0\.2 s"):
                 await upsert(store)
             with pytest.raises(StoreUnavailableError, match=r"within 0\.2 s"):
                 await get(store)
             await store.aclose()
-        store = AtlasEntityStore(AtlasAccess.basic(url, "u", "p"))
+        store = AtlasEntityStore.over(AtlasAccess.basic(url, "u", "p"))
         with pytest.raises(StoreUnavailableError):
             await upsert(store)
         await store.aclose()
@@ -248,7 +248,7 @@ def test_what_cant_be_a_guid_names_nothing_and_isnt_asked_for(guid: str) -> None
         return httpx.Response(200, json={"entities": []})
 
     async def ask() -> dict[str, object]:
-        store = AtlasEntityStore(AtlasAccess.basic("http://atlas", "u", "p"), httpx.MockTransport(respond))
+        store = AtlasEntityStore.over(AtlasAccess.basic("http://atlas", "u", "p"), httpx.MockTransport(respond))
         try:
             return dict(await store.get([guid, "fine"]))
         finally:

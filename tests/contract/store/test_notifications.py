@@ -120,7 +120,7 @@ async def real() -> AsyncIterator[Teller]:
 async def listened(
     access: AtlasAccess, next_messages: Callable[[], Awaitable[list[bytes]]], **client: Any
 ) -> AsyncIterator[Teller]:
-    store = AtlasEntityStore(access)
+    store = AtlasEntityStore.over(access)
     try:
         async with httpx.AsyncClient(timeout=60, **client) as plain:
             yield Teller(store, plain, next_messages, f"blockline-contract/{secrets.token_hex(8)}/")

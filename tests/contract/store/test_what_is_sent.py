@@ -10,6 +10,7 @@ from pipeline.messages.envelopes import EntityWrite
 from pipeline.store import types
 from pipeline.store.atlas import AtlasEntityStore
 from pipeline.store.atlas_http import AtlasAccess
+from pipeline.store.wire import HttpWire
 
 WRITES = (
     EntityWrite(
@@ -46,12 +47,13 @@ class Recorder(httpx.AsyncBaseTransport):
 def test_a_bulk_is_sent_as_pyatlan_sends_it() -> None:
     async def story() -> None:
         recorder = Recorder()
-        store = AtlasEntityStore(AtlasAccess.bearer("http://127.0.0.1", "token"), recorder)
+        wire = HttpWire(AtlasAccess.bearer("http://127.0.0.1", "token"), recorder, timeout_s=10)
+        store = AtlasEntityStore(wire)
         await store.upsert(WRITES)
         from pipeline.store.atlas_models import model_of  # noqa: PLC0415  (pyatlan, imported by the first write)
 
         models = [model_of(write, f"-{number}") for number, write in enumerate(WRITES, 1)]
-        await store._client().asset.save(models)
+        await wire._pyatlan.asset.save(models)
         await store.aclose()
         ours, theirs = recorder.sent
         assert ours == theirs
