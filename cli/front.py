@@ -1,4 +1,4 @@
-"""One port for the API and the embedded Atlas, and what holds for both: no page of somebody else's writes."""
+"""One port for the API, the embedded Atlas and the directory; for all of them: no page of somebody else's writes."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.problems import ApiError
 from pipeline.local.atlas.app import refusal
 from pipeline.local.atlas.errors import AtlasError, Code
+from pipeline.local.atlas.scim import PATH as SCIM_PATH
 
 ATLAS_PATHS: Final = ("/api/atlas", "/api/meta")
 _READS: Final = frozenset({"GET", "HEAD"})
@@ -18,13 +19,15 @@ _OURS: Final = frozenset({"none", "same-origin"})
 _FOREIGN: Final = "A page of another site may not do this in your name."
 
 
-def front(api: ASGIApp, atlas: ASGIApp | None) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
-    """Both applications by path; all is the API's where Atlas is somewhere else."""
+def front(api: ASGIApp, atlas: ASGIApp | None, scim: ASGIApp) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+    """The applications by path; what would be Atlas' is the API's where Atlas is somewhere else."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         is_atlas = atlas is not None and scope["type"] == "http" and scope["path"].startswith(ATLAS_PATHS)
         if scope["type"] == "http" and scope["method"] not in _READS and _is_of_a_foreign_page(Request(scope)):
             await _refused(scope["path"], is_atlas=is_atlas)(scope, receive, send)
+        elif scope["type"] == "http" and scope["path"].startswith(SCIM_PATH + "/"):
+            await scim(scope, receive, send)
         else:
             await (atlas if atlas is not None and is_atlas else api)(scope, receive, send)
 

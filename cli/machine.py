@@ -39,6 +39,7 @@ from pipeline.local.atlas.database import Database
 from pipeline.local.atlas.guard import Guard
 from pipeline.local.atlas.outbox import Outbox
 from pipeline.local.atlas.outbox_reader import OutboxFollower, OutboxReader
+from pipeline.local.atlas.scim import build_scim
 from pipeline.local.atlas.users import UserStore
 from pipeline.local.plane.metrics import PlaneCollector
 from pipeline.local.plane.plane import HostMaker, LocalPlane, direct, in_threads, over_sockets
@@ -83,6 +84,7 @@ class Machine:
         self._reader: AssignedReader | GroupReader | OutboxReader | None = None
         self._follower: TopicFollower | OutboxFollower | None = None
         self._sinks = SinkWatch()
+        self._token = secrets.token_urlsafe(_TOKEN_BYTES)
         self.hub = Hub()
         self.has_outbox = False
         """Whether mails stay on this machine."""
@@ -151,7 +153,7 @@ class Machine:
             new_id=_new_id,
             mails=self._kept(mail),
         )
-        return front(build_api(services), atlas.app)
+        return front(build_api(services), atlas.app, build_scim(users, guard, self._token))
 
     async def parts(self) -> dict[str, bool]:
         """Which parts are ready, by name."""
@@ -198,7 +200,7 @@ class Machine:
     def _atlas_of(self, database: Database, guard: Guard) -> AtlasSide:
         if self._settings.atlas:
             return ApacheAtlas(self._settings)
-        return EmbeddedAtlas(database, secrets.token_urlsafe(_TOKEN_BYTES), self._clock, guard)
+        return EmbeddedAtlas(database, self._token, self._clock, guard)
 
     async def _relay(self, outbox: Outbox) -> None:
         await outbox.relay(self._topic.producer(keeps=self._settings.events == "kafka"))

@@ -133,3 +133,15 @@ HTTP_LOOK_UPS_MAX: Final = 16
 SECRET_CHARS_MIN: Final = 8
 """Shorter ones can't be masked in answers: too much else would be."""
 SECRET_BYTES_MAX: Final = 64 * 1024
+DIRECTORY_TIMEOUT_S: Final = 5.0
+"""Of one request to the directory, from the connection to the last byte."""
+DIRECTORY_ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024
+DIRECTORY_PAGES_MAX: Final = 100
+"""Of one question; pages have 100 entries where the directory sends as many as it is asked for."""
+DIRECTORY_MEMBERS_MAX: Final = 500
+"""Members of a group that are listed; a larger one is asked as a group."""
+DIRECTORY_ASKED_AT_ONCE_MAX: Final = 8
+"""Questions about the members of one group that are asked at the same time."""
+DIRECTORY_KEPT_S: Final = 5.0
+"""How old an answer may be that isn't asked for again."""
+DIRECTORY_KEPT_ANSWERS_MAX: Final = 2_000

@@ -72,6 +72,15 @@ class ServerSettings:
     )
     atlas_user: str = _setting("", "Account of the engine in `BLOCKLINE_ATLAS`; it must be an administrator's.")
     atlas_password: str = _setting("", "Password of that account.", is_secret=True)
+    directory_url: str = _setting(
+        "",
+        "Where vertices in containers ask who people are: a SCIM 2.0 service, as `https://HOST/scim/v2`. "
+        "`blockline up` asks its own users, and serves them below `/scim/v2`.",
+    )
+    directory_token: str = _setting("", "Bearer token that may read users and groups there.", is_secret=True)
+    directory_authorities: str = _setting(
+        "", "PEM file of certificate authorities that are trusted there beside the public ones."
+    )
     is_isolated: bool = _setting(
         False, "Each vertex in a process of its own; not available in this version.", flag="--isolated"
     )

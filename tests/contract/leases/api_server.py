@@ -5,19 +5,18 @@ that is there is 409; a PUT needs the current ``resourceVersion`` (422 without a
 isn't there unless it carries a ``uid`` (409); ``leaseDurationSeconds`` is positive; times are MicroTime.
 """
 
-import asyncio
 import re
 from collections.abc import Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from pipeline.messages.canonical import decode, encode
 from pipeline.store.kubernetes import ClusterAccess
 from tests.mail_server import Certificate
+from tests.served import listening
 
 PATH = re.compile(r"/apis/coordination\.k8s\.io/v1/namespaces/([a-z0-9-]+)/leases(?:/([a-z0-9-]+))?")
 MICRO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
@@ -144,26 +143,9 @@ def status(code: int, reason: str) -> tuple[int, dict[str, Any]]:
 async def serving(api: ApiServer, folder: Path) -> Any:
     """Listens with a certificate of its own; yields how a pod would reach it."""
     certificate = Certificate.make(folder)
-    config = uvicorn.Config(
-        api,
-        host="127.0.0.1",
-        port=0,
-        log_level="critical",  # answers that are cut short are meant
-        lifespan="off",
-        ws="none",
-        ssl_certfile=str(certificate.path),
-    )
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve())
-    try:
-        async with asyncio.timeout(10):
-            while not server.started:  # noqa: ASYNC110  (uvicorn has no event for it)
-                await asyncio.sleep(0.005)
-        host, port = server.servers[0].sockets[0].getsockname()
+    # Answers that are cut short are meant, so nothing but what is critical is said.
+    async with listening(api, log_level="critical", ssl_certfile=str(certificate.path)) as (host, port):
         (folder / "ca.crt").write_bytes(certificate.path.read_bytes())
         (folder / "token").write_text(api.token + "\n")
         (folder / "namespace").write_text(NAMESPACE)
         yield ClusterAccess.in_pod({"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": str(port)}, folder)
-    finally:
-        server.should_exit = True
-        await task

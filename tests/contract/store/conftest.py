@@ -13,7 +13,6 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
 from pipeline.core.limits import STORE_WRITE_TIMEOUT_S
 from pipeline.local.atlas.app import build_app
@@ -31,6 +30,7 @@ from pipeline.store.memory import MemoryEntityStore
 from pipeline.store.port import EntityStore, Filter, Query
 from pipeline.store.typedefs import register
 from pipeline.store.wire import HttpWire
+from tests.served import listening
 
 REAL = os.environ.get("BLOCKLINE_TEST_ATLAS", "")
 TOKEN = "a-token-of-the-engine"
@@ -67,18 +67,8 @@ async def embedded_atlas(folder: Path) -> AsyncIterator[str]:
     database = Database(folder / "atlas.sqlite3")
     try:
         app = await build_atlas(database, await UserStore.open(database), TOKEN, SystemClock())
-        config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="off", ws="none")
-        server = uvicorn.Server(config)
-        serving = asyncio.create_task(server.serve())
-        try:
-            async with asyncio.timeout(10):
-                while not server.started:  # noqa: ASYNC110  (uvicorn has no event for it)
-                    await asyncio.sleep(0.005)
-            host, port = server.servers[0].sockets[0].getsockname()
+        async with listening(app) as (host, port):
             yield f"http://{host}:{port}"
-        finally:
-            server.should_exit = True
-            await serving
     finally:
         await database.close()
 

@@ -18,9 +18,13 @@ async def atlas(scope: Scope, receive: Receive, send: Send) -> None:
     await PlainTextResponse("atlas")(scope, receive, send)
 
 
+async def scim(scope: Scope, receive: Receive, send: Send) -> None:
+    await PlainTextResponse("scim")(scope, receive, send)
+
+
 def ask(method: str, path: str, headers: dict[str, str]) -> httpx.Response:
     async def asks() -> httpx.Response:
-        transport = httpx.ASGITransport(front(api, atlas))
+        transport = httpx.ASGITransport(front(api, atlas, scim))
         async with httpx.AsyncClient(transport=transport, base_url="http://here:8080") as client:
             return await client.request(method, path, headers=headers)
 
@@ -40,7 +44,13 @@ OURS: tuple[dict[str, str], ...] = (
     {"sec-fetch-site": "same-origin", "origin": "http://behind-a-proxy"},
     {"origin": "http://here:8080"},
 )
-PATHS = (("/api/v1/runs", "api"), ("/api/atlas/v2/entity", "atlas"), ("/api/meta/entity/bulk", "atlas"))
+PATHS = (
+    ("/api/v1/runs", "api"),
+    ("/scimitars", "api"),
+    ("/api/atlas/v2/entity", "atlas"),
+    ("/api/meta/entity/bulk", "atlas"),
+    ("/scim/v2/Users", "scim"),
+)
 
 
 @pytest.mark.parametrize(("path", "whose"), PATHS)
