@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from api.locks import Locks
 from api.problems import ApiError, not_found
 from api.workflow_texts import Stored, by_guid, by_name, draft_of, latest_version, one_version
 from pipeline.spec.model import digest
@@ -33,6 +34,7 @@ class Startables:
 
     def __init__(self) -> None:
         """Nothing is kept yet."""
+        self._reading = Locks()
         self._kept: OrderedDict[tuple[str, int | None], tuple[Startable, int, float]] = OrderedDict()
 
     async def find(self, store: EntityStore, wanted: str, number: int | None, *, epoch: int, now_s: float) -> Startable:
@@ -44,15 +46,26 @@ class Startables:
             ApiError: 404 where there is none, 409 where it is disabled, unpublished or was changed by hand.
         """
         key = (wanted, number)
-        kept = self._kept.get(key)
-        if kept is not None and kept[1] == epoch and now_s < kept[2]:
-            return kept[0]
-        startable = await _read(store, wanted, number)
-        self._kept[key] = (startable, epoch, now_s + KEPT_S)
+        startable = self._known(key, epoch, now_s)
+        if startable is not None:
+            return startable
+        # When it is no longer believed, everybody who starts runs needs it at once: one reads it for all of them.
+        async with self._reading.hold(f"{number} {wanted}"):
+            startable = self._known(key, epoch, now_s)
+            if startable is None:
+                startable = await _read(store, wanted, number)
+                self._keep(key, startable, epoch, now_s + KEPT_S)
+        return startable
+
+    def _keep(self, key: tuple[str, int | None], startable: Startable, epoch: int, until_s: float) -> None:
+        self._kept[key] = (startable, epoch, until_s)
         self._kept.move_to_end(key)
         if len(self._kept) > KEPT_MAX:
             self._kept.popitem(last=False)
-        return startable
+
+    def _known(self, key: tuple[str, int | None], epoch: int, now_s: float) -> Startable | None:
+        kept = self._kept.get(key)
+        return kept[0] if kept is not None and kept[1] >= epoch and now_s < kept[2] else None
 
 
 async def _read(store: EntityStore, wanted: str, number: int | None) -> Startable:

@@ -48,6 +48,7 @@ from pipeline.mail.port import Via
 from pipeline.messages.seal import Seal
 from pipeline.process.settings import ServerSettings, secrets_folder
 from pipeline.secrets.folder import FolderSecrets
+from pipeline.store.gathering import GatheringStore
 from pipeline.topology.values import Values
 from pipeline.web.open import open_web_client
 from pipeline.web.port import WebClient
@@ -139,7 +140,8 @@ class Machine:
             self._background(partial(self._relay, outbox), "outbox")
         self._background(self._look, "readiness")
         services = Services(
-            store=store,
+            # Where each request is dear, those of the people travel together; in this process it would only cost.
+            store=store if atlas.outbox is not None else GatheringStore(store),
             seal=seal,
             evaluator=evaluator,
             catalog=InstalledCatalog(registry, evaluator),

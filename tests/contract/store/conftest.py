@@ -1,4 +1,4 @@
-"""The stores that the suite asks: memory, the adapter on the embedded Atlas over TCP, and with
+"""The stores that the suite asks: memory, gathered requests to it, the adapter on the embedded Atlas over TCP, and with
 ``BLOCKLINE_TEST_ATLAS=http://user:password@host:port`` the adapter on that Atlas too.
 """
 
@@ -26,6 +26,7 @@ from pipeline.process.clock import SystemClock
 from pipeline.store import types
 from pipeline.store.atlas import AtlasEntityStore
 from pipeline.store.atlas_http import AtlasAccess
+from pipeline.store.gathering import GatheringStore
 from pipeline.store.memory import MemoryEntityStore
 from pipeline.store.port import EntityStore, Filter, Query
 from pipeline.store.typedefs import register
@@ -92,8 +93,9 @@ async def in_process(folder: Path) -> AsyncIterator[EntityStore]:
 @contextlib.asynccontextmanager
 async def store_of(kind: str, folder: Path) -> AsyncIterator[EntityStore]:
     """A store of that kind with the engine's types."""
-    if kind == "memory":
-        yield MemoryEntityStore(SystemClock().now_ms)
+    if kind in {"memory", "gathering"}:
+        memory = MemoryEntityStore(SystemClock().now_ms)
+        yield memory if kind == "memory" else GatheringStore(memory)
         return
     async with contextlib.AsyncExitStack() as stack:
         if kind == "in process":
@@ -111,7 +113,7 @@ async def store_of(kind: str, folder: Path) -> AsyncIterator[EntityStore]:
         yield store
 
 
-@pytest.fixture(params=["memory", "embedded", "in process", *(["real"] if REAL else [])])
+@pytest.fixture(params=["memory", "gathering", "embedded", "in process", *(["real"] if REAL else [])])
 def tell(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Story], None]:
     """Runs a test's story against a store."""
 
