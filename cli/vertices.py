@@ -1,10 +1,9 @@
 """Every vertex of the pipeline as its real pynumaflow server, put together for one machine."""
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from pipeline.blocks.outputs import ArgumentReader
 from pipeline.blocks.registry import Registry
@@ -21,7 +20,7 @@ from pipeline.mail.port import Mailer
 from pipeline.messages.canonical import MalformedError
 from pipeline.messages.envelopes import parse_dead_letter
 from pipeline.messages.seal import Seal
-from pipeline.process.metrics import DEAD_LETTERS, SINK_INPUTS, SINK_STATE_CHANGES, SINK_WRITE_REQUESTS
+from pipeline.process.metrics import DEAD_LETTERS
 from pipeline.spec.expressions import Evaluator
 from pipeline.store.catalog import StoreCatalog
 from pipeline.store.file_lease import FileSlotLease
@@ -30,6 +29,7 @@ from pipeline.store.port import EntityStore
 from pipeline.topology.build import atlas_vertex, runner_vertex
 from pipeline.web.port import WebClient
 from sinks.atlas.admission import Admission
+from sinks.atlas.counting import CountingObserver
 from sinks.atlas.handler import AtlasSinkHandler, Shard
 from sinks.atlas.server import build_server as build_atlas_server
 from sinks.dead_letter.handler import DeadLetterHandler, replayed_of
@@ -41,8 +41,6 @@ from sources.timer.server import build_server as build_timer_server
 from udfs.orchestrator.handler import OrchestratorHandler
 from udfs.orchestrator.server import build_server as build_orchestrator_server
 from udfs.runners.server import build_server as build_runner_server
-
-_LOG: Final = logging.getLogger("blockline.sink")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,32 +163,6 @@ def _dead_letter(parts: Parts) -> ServerFactory:
         return build_dead_letter_server(handler, sock_path, info_path)
 
     return build
-
-
-class CountingObserver:
-    """See :class:`sinks.atlas.answers.SinkObserver`: Prometheus, and a warning in the log for an alert."""
-
-    def __init__(self, shard: int) -> None:
-        """Counts as this shard's."""
-        self._inputs = SINK_INPUTS.labels(str(shard))
-        self._requests = SINK_WRITE_REQUESTS.labels(str(shard))
-        self._changes = SINK_STATE_CHANGES.labels(str(shard))
-
-    def inputs(self, count: int) -> None:
-        """See the port."""
-        self._inputs.inc(count)
-
-    def write_request(self) -> None:
-        """See the port."""
-        self._requests.inc()
-
-    def runs_written(self, count: int) -> None:
-        """See the port."""
-        self._changes.inc(count)
-
-    def alert(self, kind: str, run_guid: str, detail: str) -> None:
-        """See the port."""
-        _LOG.warning("%s: run %s: %s", kind, run_guid, detail)
 
 
 class CountedDeadLetters(DeadLetterHandler):

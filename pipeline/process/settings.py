@@ -8,6 +8,7 @@ from typing import Any, Final
 from pipeline.core.errors import BlocklineError
 
 PREFIX: Final = "BLOCKLINE_"
+ENGINE_KEY_BYTES_MIN: Final = 32
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"", "0", "false", "no", "off"})
 
@@ -22,7 +23,7 @@ def _setting(default: Any, text: str, *, flag: str | None = None, is_secret: boo
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """What a server process reads: ``blockline up`` and the vertices."""
+    """What a server process reads: ``blockline up``, and a runner in a container."""
 
     data: str = _setting(".blockline", "Folder of everything that must survive a restart.", flag="--data")
     host: str = _setting("127.0.0.1", "Address to listen on.", flag="--host")
@@ -72,15 +73,6 @@ class ServerSettings:
     )
     atlas_user: str = _setting("", "Account of the engine in `BLOCKLINE_ATLAS`; it must be an administrator's.")
     atlas_password: str = _setting("", "Password of that account.", is_secret=True)
-    directory_url: str = _setting(
-        "",
-        "Where vertices in containers ask who people are: a SCIM 2.0 service, as `https://HOST/scim/v2`. "
-        "`blockline up` asks its own users, and serves them below `/scim/v2`.",
-    )
-    directory_token: str = _setting("", "Bearer token that may read users and groups there.", is_secret=True)
-    directory_authorities: str = _setting(
-        "", "PEM file of certificate authorities that are trusted there beside the public ones."
-    )
     is_isolated: bool = _setting(
         False, "Each vertex in a process of its own; not available in this version.", flag="--isolated"
     )
@@ -92,6 +84,39 @@ class ServerSettings:
     )
     log_level: str = _setting("INFO", "`DEBUG`, `INFO`, `WARNING` or `ERROR`.")
     log_format: str = _setting("text", "`text` for people, `json` for collectors.")
+
+
+@dataclass(frozen=True, slots=True)
+class VertexSettings:
+    """What a vertex in a container of its own reads; the rendered manifest sets it."""
+
+    atlas: str = _setting("", "Where Atlas is: `http://HOST:PORT`.")
+    user: str = _setting("", "Account of the vertex in Atlas.")
+    password: str = _setting("", "Password of that account.", is_secret=True)
+    engine_key: str = _setting("", "The engine's key in hex, 32 bytes or more.", is_secret=True)
+    types: str = _setting("", "Installed types of blocks, with commas between them.")
+    shard: int = _setting(0, "Which sink this is, from 0.")
+    shards: int = _setting(1, "Number of sinks, 1 to 256.")
+    directory_url: str = _setting(
+        "",
+        "Where people are asked for: a SCIM 2.0 service, as `https://HOST/scim/v2`. "
+        "`blockline up` asks its own users, and serves them below `/scim/v2`.",
+    )
+    directory_token: str = _setting("", "Bearer token that may read users and groups there.", is_secret=True)
+    directory_authorities: str = _setting(
+        "", "PEM file of certificate authorities that are trusted there beside the public ones."
+    )
+    service_account_dir: str = _setting(
+        "/var/run/secrets/kubernetes.io/serviceaccount",
+        "Where the pod's service account is mounted: a sink leases its slots by it.",
+    )
+    socket_dir: str = _setting("/var/run/numaflow", "Where the platform expects the vertex' socket.")
+    log_level: str = _setting("INFO", "`DEBUG`, `INFO`, `WARNING` or `ERROR`.")
+    log_format: str = _setting("json", "`text` for people, `json` for collectors.")
+
+    def socket(self, path: str) -> str:
+        """Where a file is that the platform expects at ``path`` by default."""
+        return str(Path(self.socket_dir) / Path(path).name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,22 +147,52 @@ def server_settings(environment: Mapping[str, str], flags: Mapping[str, Any] | N
     settings = ServerSettings(**_read(ServerSettings, environment, flags or {}))
     if not 0 <= settings.port <= 65535:  # noqa: PLR2004  (16 bits)
         raise SettingError("The port is a number from 0 to 65535.")
-    if not 1 <= settings.shards <= 256:  # noqa: PLR2004  (one sink a slot at most)
-        raise SettingError(f"{variable_of('shards')} is a number from 1 to 256.")
-    if settings.log_level.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
-        raise SettingError(f"{variable_of('log_level')} is one of DEBUG, INFO, WARNING, ERROR.")
+    _check_common(settings)
     if settings.transport not in {"direct", "sockets"}:
         raise SettingError(f"{variable_of('transport')} is direct or sockets.")
     if settings.events not in {"outbox", "kafka"}:
         raise SettingError(f"{variable_of('events')} is outbox or kafka.")
-    if settings.log_format not in {"text", "json"}:
-        raise SettingError(f"{variable_of('log_format')} is text or json.")
     return settings
+
+
+def vertex_settings(environment: Mapping[str, str]) -> VertexSettings:
+    """Settings of a vertex in a container of its own.
+
+    Raises:
+        SettingError: a value isn't of its kind, or out of its range.
+    """
+    settings = VertexSettings(**_read(VertexSettings, environment, {}))
+    _check_common(settings)
+    return settings
+
+
+def engine_key(settings: VertexSettings) -> bytes:
+    """The key that the engine signs with.
+
+    Raises:
+        SettingError: it isn't one.
+    """
+    try:
+        key = bytes.fromhex(settings.engine_key)
+    except ValueError:
+        key = b""
+    if len(key) < ENGINE_KEY_BYTES_MIN:
+        raise SettingError(f"{variable_of('engine_key')} is the engine's key in hex, 32 bytes or more.")
+    return key
 
 
 def client_settings(environment: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> ClientSettings:
     """Settings of a client; as :func:`server_settings`."""
     return ClientSettings(**_read(ClientSettings, environment, flags or {}))
+
+
+def _check_common(settings: ServerSettings | VertexSettings) -> None:
+    if not 1 <= settings.shards <= 256:  # noqa: PLR2004  (one sink a slot at most)
+        raise SettingError(f"{variable_of('shards')} is a number from 1 to 256.")
+    if settings.log_level.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+        raise SettingError(f"{variable_of('log_level')} is one of DEBUG, INFO, WARNING, ERROR.")
+    if settings.log_format not in {"text", "json"}:
+        raise SettingError(f"{variable_of('log_format')} is text or json.")
 
 
 def as_page() -> str:
@@ -148,7 +203,11 @@ def as_page() -> str:
         "Generated by `python -m pipeline.process.settings_page`: change `pipeline/process/settings.py` instead.",
         "A flag wins over its environment variable.",
     ]
-    for title, model in (("Server", ServerSettings), ("Client commands", ClientSettings)):
+    for title, model in (
+        ("Server", ServerSettings),
+        ("Vertices in containers", VertexSettings),
+        ("Client commands", ClientSettings),
+    ):
         parts += ["", f"## {title}", "", "| variable | flag | default | what |", "| --- | --- | --- | --- |"]
         for setting in fields(model):
             flag = f"`{setting.metadata['flag']}`" if setting.metadata["flag"] else ""
@@ -159,7 +218,9 @@ def as_page() -> str:
 
 
 def _read(
-    model: type[ServerSettings | ClientSettings], environment: Mapping[str, str], flags: Mapping[str, Any]
+    model: type[ServerSettings | VertexSettings | ClientSettings],
+    environment: Mapping[str, str],
+    flags: Mapping[str, Any],
 ) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for setting in fields(model):

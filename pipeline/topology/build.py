@@ -161,12 +161,13 @@ def _atlas(shard: int, shards: int) -> Vertex:
         container=Container(
             "sinks.atlas",
             environment=(("BLOCKLINE_SHARD", str(shard)), ("BLOCKLINE_SHARDS", str(shards))),
-            access=(Access.ENGINE, Access.ATLAS),
+            access=(Access.ENGINE, Access.ATLAS, Access.DIRECTORY),
         ),
         limits=Limits(read_batch_size=500, read_timeout_ms=SINK_READ_TIMEOUT_MS, concurrency=500, why=_SINK_WHY),
         scale=Scale(1, 1, "One writer a range of slots; its lease fences what overlaps in a rollout."),
         fallback=_DEAD_LETTER,
         retry=_SINK_RETRY,
+        leases_why="It leases its slots from the cluster, which nothing else of the pipeline may.",
     )
 
 

@@ -39,6 +39,9 @@ class Access(StrEnum):
 
     ENGINE = "engine"
     ATLAS = "atlas"
+    READER = "atlas_reader"
+    """An account of Atlas that reads."""
+    DIRECTORY = "directory"
     KAFKA = "kafka"
     MAIL = "mail"
 
@@ -99,7 +102,9 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Vertex:
-    """One step of the pipeline. ``fallback`` and ``retry`` belong to sinks, ``read_ahead`` to sources."""
+    """One step of the pipeline. ``fallback`` and ``retry`` belong to sinks, ``read_ahead`` to sources; ``leases_why``
+    to what leases its slots from the cluster, and runs under a service account for it.
+    """
 
     name: str
     kind: Kind
@@ -109,6 +114,7 @@ class Vertex:
     fallback: Container | None = None
     retry: Retry | None = None
     read_ahead_why: str | None = None
+    leases_why: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

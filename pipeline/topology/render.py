@@ -1,4 +1,4 @@
-"""The manifests of a topology: a ConfigMap of addresses, the buffer service, the pipeline.
+"""The manifests of a topology: a ConfigMap of addresses, who may lease slots, the buffer service, the pipeline.
 
 Deterministic: the same topology and values give the same bytes, which a golden file pins.
 """
@@ -14,6 +14,9 @@ API_VERSION: Final = "numaflow.numaproj.io/v1alpha1"
 NAME_CHARS_MAX: Final = 63
 """Of the longest Kubernetes label; a vertex is known as ``<pipeline>-<vertex>``."""
 _SUFFIX_CHARS: Final = len("-headless") + len("-daemon-svc")
+_AUTHORITIES: Final = "authorities"
+_AUTHORITIES_FOLDER: Final = "/etc/blockline/authorities"
+_AUTHORITIES_FILE: Final = f"{_AUTHORITIES_FOLDER}/ca.crt"
 _SECRETS: Final = "secrets"
 _SECRETS_FOLDER: Final = "/var/run/blockline/secrets"
 _HEAD: Final = "# Rendered by `blockline manifests render`: change the topology or the values, not this file.\n"
@@ -24,7 +27,7 @@ class NameTooLongError(BlocklineError):
 
 
 def render(topology: Topology, values: Values) -> str:
-    """The manifests as one YAML text of three documents.
+    """The manifests as one YAML text of several documents.
 
     Raises:
         NameTooLongError: the pipeline's name is too long for one of its vertices.
@@ -32,7 +35,7 @@ def render(topology: Topology, values: Values) -> str:
     for vertex in topology.vertices:
         if len(values.name) + 1 + len(vertex.name) + _SUFFIX_CHARS > NAME_CHARS_MAX:
             raise NameTooLongError(f"the pipeline's name {values.name!r} is too long for its vertex {vertex.name!r}")
-    documents = [_config_map(values), _buffer_service(values), _pipeline(topology, values)]
+    documents = [_config_map(values), *_lease_rights(values), _buffer_service(values), _pipeline(topology, values)]
     return _HEAD + "---\n".join(write_yaml(document) for document in documents)
 
 
@@ -45,6 +48,7 @@ def _metadata(name: str, values: Values) -> dict[str, Any]:
 
 
 def _config_map(values: Values) -> dict[str, Any]:
+    trusted = {"BLOCKLINE_DIRECTORY_AUTHORITIES": _AUTHORITIES_FILE, "BLOCKLINE_HTTP_AUTHORITIES": _AUTHORITIES_FILE}
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -56,8 +60,34 @@ def _config_map(values: Values) -> dict[str, Any]:
             "BLOCKLINE_KAFKA_GROUP": values.kafka.group,
             "BLOCKLINE_MAIL_FROM": values.mail.sender,
             "BLOCKLINE_PUBLIC_URL": values.mail.public_url,
+            "BLOCKLINE_DIRECTORY_URL": values.directory.url,
+            "BLOCKLINE_HTTP_ALLOW": values.http.allow,
+            "BLOCKLINE_HTTP_ALLOW_PLAIN": values.http.allow_plain,
+            **(trusted if values.authorities else {}),
         },
     }
+
+
+def _lease_account(values: Values) -> str:
+    return f"{values.name}-sinks"
+
+
+def _lease_rights(values: Values) -> list[dict[str, Any]]:
+    """A service account for the sinks, and what it may: leases of its own namespace, and nothing else."""
+    account = _lease_account(values)
+    metadata, group = _metadata(account, values), "rbac.authorization.k8s.io"
+    rule = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["list", "create", "update"]}
+    return [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata},
+        {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": metadata, "rules": [rule]},
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "RoleBinding",
+            "metadata": metadata,
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": account},
+            "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": values.namespace}],
+        },
+    ]
 
 
 def _buffer_service(values: Values) -> dict[str, Any]:
@@ -108,14 +138,25 @@ def _vertex(vertex: Vertex, values: Values) -> dict[str, Any]:
     if vertex.read_ahead_why:
         environment = [{"name": "NUMAFLOW_READ_AHEAD", "value": "true"}]
         rendered["containerTemplate"] = Noted({"env": environment}, vertex.read_ahead_why)
-    if vertex.container.has_secrets:
-        volume = {"name": _SECRETS, "secret": {"secretName": values.secrets.templates, "optional": True}}
-        rendered["volumes"] = Noted(
-            [volume], "The secrets that templates may name, a file each; a new value counts at once."
-        )
+    if vertex.leases_why:
+        rendered["serviceAccountName"] = Noted(_lease_account(values), vertex.leases_why)
+    volumes = _volumes(vertex.container, values)
+    if volumes:
+        rendered["volumes"] = volumes
     rendered["limits"] = _limits(vertex.limits)
     rendered["scale"] = Noted({"min": vertex.scale.min, "max": vertex.scale.max}, vertex.scale.why)
     return rendered
+
+
+def _volumes(container: Container, values: Values) -> list[Any]:
+    volumes: list[Any] = []
+    if container.has_secrets:
+        why = "The secrets that templates may name, a file each; a new value counts at once."
+        secret = {"secretName": values.secrets.templates, "optional": True}
+        volumes.append({"name": _SECRETS, "secret": Noted(secret, why)})
+    if values.authorities:
+        volumes.append({"name": _AUTHORITIES, "configMap": {"name": values.authorities}})
+    return volumes
 
 
 def _sink(vertex: Vertex, container: dict[str, Any], values: Values) -> dict[str, Any]:
@@ -140,9 +181,15 @@ def _container(container: Container, values: Values) -> dict[str, Any]:
         ],
     }
     environment = dict(container.environment)
+    mounts = {_SECRETS: _SECRETS_FOLDER} if container.has_secrets else {}
     if container.has_secrets:
         environment["BLOCKLINE_SECRETS_DIR"] = _SECRETS_FOLDER
-        rendered["volumeMounts"] = [{"name": _SECRETS, "mountPath": _SECRETS_FOLDER, "readOnly": True}]
+    if values.authorities:
+        mounts[_AUTHORITIES] = _AUTHORITIES_FOLDER
+    if mounts:
+        rendered["volumeMounts"] = [
+            {"name": name, "mountPath": folder, "readOnly": True} for name, folder in mounts.items()
+        ]
     if environment:
         rendered["env"] = [{"name": name, "value": value} for name, value in environment.items()]
     rendered["resources"] = {

@@ -50,6 +50,19 @@ class MailValues(_Part):
     public_url: str = "http://localhost:8080"
 
 
+class DirectoryValues(_Part):
+    """Whom to ask who people are: the address of a SCIM 2.0 service."""
+
+    url: str = "http://blockline:8080/scim/v2"
+
+
+class HttpValues(_Part):
+    """What HTTP tasks may call inside, and without TLS; both as docs/settings.md has them."""
+
+    allow: str = ""
+    allow_plain: str = ""
+
+
 class SecretValues(_Part):
     """Names of the secrets whose keys become environment variables; those of ``templates`` are files in a folder, which
     the vertices of blocks that take secrets see.
@@ -57,6 +70,8 @@ class SecretValues(_Part):
 
     engine: DnsName = "blockline-engine"
     atlas: DnsName = "blockline-atlas"
+    atlas_reader: DnsName = "blockline-atlas-reader"
+    directory: DnsName = "blockline-directory"
     kafka: DnsName = "blockline-kafka"
     mail: DnsName = "blockline-mail"
     templates: DnsName = "blockline-secrets"
@@ -81,8 +96,12 @@ class Values(_Part):
     kafka: KafkaValues = KafkaValues()
     atlas: AtlasValues = AtlasValues()
     mail: MailValues = MailValues()
+    directory: DirectoryValues = DirectoryValues()
+    http: HttpValues = HttpValues()
     secrets: SecretValues = SecretValues()
     resources: ResourceValues = ResourceValues()
+    authorities: DnsName | None = None
+    """A ConfigMap whose ``ca.crt`` holds the certificate authorities that are trusted beside the public ones."""
 
 
 def parse_values(text: str) -> Values:

@@ -33,7 +33,7 @@ class Admission:
         Raises:
             StoreUnavailableError: it can't be judged now.
         """
-        person = await self._directory.person(entity.created_by)
+        person = await self._person(entity.created_by)
         if person is None or not person.roles:
             return NotAdmitted(ErrorName.AUTH_DENIED, f"{entity.created_by or 'Nobody known'} may not start runs.")
         workflow = await self._workflow(entity)
@@ -50,11 +50,14 @@ class Admission:
         Raises:
             StoreUnavailableError: the directory of people doesn't answer, so nothing can be judged by it.
         """
+        person = await self._person(name)
+        return () if person is None else person.groups
+
+    async def _person(self, name: str) -> Person | None:
         try:
-            person = await self._directory.person(name)
+            return await self._directory.person(name)
         except BlocklineError as error:
             raise StoreUnavailableError(str(error)) from error
-        return () if person is None else person.groups
 
     async def _workflow(self, entity: Entity) -> Entity | NotAdmitted:
         guid = entity.attributes.get(types.RUN_WORKFLOW_GUID)

@@ -1,20 +1,23 @@
 """The sink as a pynumaflow server; the last place where anything can be caught."""
 
 import logging
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from typing import Any, Final
 
 from pynumaflow.sinker import Response, Responses, SinkAsyncServer
 
 from sinks.atlas.answers import Answer, Fallback, Ok
-from sinks.atlas.handler import AtlasSinkHandler
+from sinks.atlas.leased import Handles
 
 _LOG: Final = logging.getLogger("blockline.sink")
 
 
-def build_server(handler: AtlasSinkHandler, sock_path: str, info_path: str) -> SinkAsyncServer:
+def build_server(handler: Handles, sock_path: str, info_path: str) -> SinkAsyncServer:
     """A server on a Unix socket that is yet to be started (``aexec`` or ``start``)."""
+    return SinkAsyncServer(_answering(handler), sock_path=sock_path, server_info_file=info_path)
 
+
+def _answering(handler: Handles) -> Callable[[AsyncIterable[Any]], Awaitable[Responses]]:
     async def handle(datums: AsyncIterable[Any]) -> Responses:
         batch = [(datum.id, datum.value) async for datum in datums]
         responses = Responses()
@@ -28,7 +31,7 @@ def build_server(handler: AtlasSinkHandler, sock_path: str, info_path: str) -> S
             responses.append(_response(ident, answers.get(ident)))
         return responses
 
-    return SinkAsyncServer(handle, sock_path=sock_path, server_info_file=info_path)
+    return handle
 
 
 def _response(ident: str, answer: Answer | None) -> Any:

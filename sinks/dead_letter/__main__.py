@@ -7,32 +7,30 @@ Settings (by the rendered manifest): ``BLOCKLINE_ATLAS`` (the address), and from
 import os
 import sys
 from collections.abc import Mapping
-from typing import Final
 
 from pynumaflow._constants import SINK_SERVER_INFO_FILE_PATH, SINK_SOCK_PATH
 
+from pipeline.core.errors import BlocklineError
 from pipeline.process.clock import SystemClock
 from pipeline.process.logs import configure
-from pipeline.store.atlas import AtlasEntityStore
-from pipeline.store.atlas_http import AtlasAccess
+from pipeline.process.settings import vertex_settings
+from pipeline.store.open import open_store
 from sinks.dead_letter.handler import DeadLetterHandler
 from sinks.dead_letter.server import build_server
-
-_NEEDED: Final = ("BLOCKLINE_ATLAS", "BLOCKLINE_USER", "BLOCKLINE_PASSWORD")
 
 
 def main(environment: Mapping[str, str]) -> int:
     """Serve until the platform ends the process; the exit code."""
-    configure(environment.get("BLOCKLINE_LOG_LEVEL", "INFO"), environment.get("BLOCKLINE_LOG_FORMAT", "json"))
-    missing = [name for name in _NEEDED if not environment.get(name)]
-    if missing:
-        sys.stderr.write(f"Not set: {', '.join(missing)}.\n")
+    try:
+        settings = vertex_settings(environment)
+        configure(settings.log_level, settings.log_format)
+        store, clock = open_store(settings), SystemClock()
+    except BlocklineError as error:
+        sys.stderr.write(f"{error}\n")
         return 2
-    access = AtlasAccess.basic(
-        environment["BLOCKLINE_ATLAS"], environment["BLOCKLINE_USER"], environment["BLOCKLINE_PASSWORD"]
-    )
-    store, clock = AtlasEntityStore.over(access), SystemClock()
-    build_server(DeadLetterHandler(store, clock), SINK_SOCK_PATH, SINK_SERVER_INFO_FILE_PATH).start()
+    build_server(
+        DeadLetterHandler(store, clock), settings.socket(SINK_SOCK_PATH), settings.socket(SINK_SERVER_INFO_FILE_PATH)
+    ).start()
     return 0
 
 

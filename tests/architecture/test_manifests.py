@@ -18,7 +18,7 @@ CRDS = ROOT / "tests/data/crds"
 REGISTRY = Registry.load("udfs.runners")
 BLOCKS = runner_blocks(REGISTRY.manifest(block_type) for block_type in REGISTRY.runner_types())
 RENDERED = render(build_topology(BLOCKS, Values().shards), Values())
-CONFIG_MAP, BUFFER_SERVICE, PIPELINE = yaml.safe_load_all(RENDERED)
+CONFIG_MAP, ACCOUNT, ROLE, BINDING, BUFFER_SERVICE, PIPELINE = yaml.safe_load_all(RENDERED)
 
 
 def schema(plural: str) -> dict[str, Any]:
@@ -126,14 +126,46 @@ def test_a_container_gets_only_the_secrets_it_needs() -> None:
         "cdc": {"blockline-kafka"},
         "timer": {"blockline-atlas"},
         "orchestrator": {"blockline-engine"},
-        "runner-approval": {"blockline-mail"},
-        "runner-metadata": {"blockline-atlas"},
-        "runner-http": set(),
-        "runner-notification": {"blockline-mail"},
-        "runner-pass": set(),
-        "atlas-0": {"blockline-engine", "blockline-atlas"},
-        "atlas-1": {"blockline-engine", "blockline-atlas"},
-        "atlas-2": {"blockline-engine", "blockline-atlas"},
-        "atlas-3": {"blockline-engine", "blockline-atlas"},
+        "runner-approval": {"blockline-atlas-reader", "blockline-mail", "blockline-directory"},
+        "runner-metadata": {"blockline-atlas-reader"},
+        "runner-http": {"blockline-atlas-reader"},
+        "runner-notification": {"blockline-atlas-reader", "blockline-mail", "blockline-directory"},
+        "runner-pass": {"blockline-atlas-reader"},
+        **{
+            f"atlas-{shard}": {"blockline-engine", "blockline-atlas", "blockline-directory"}
+            for shard in range(Values().shards)
+        },
         "dead-letter": {"blockline-atlas"},
     }
+
+
+def test_sinks_may_lease_and_nobody_else_may_anything() -> None:
+    accounts = {vertex["name"]: vertex.get("serviceAccountName") for vertex in PIPELINE["spec"]["vertices"]}
+    name = ACCOUNT["metadata"]["name"]
+    assert {vertex for vertex, account in accounts.items() if account == name} == {
+        f"atlas-{shard}" for shard in range(Values().shards)
+    }
+    assert set(accounts.values()) == {None, name}
+    assert ROLE["rules"] == [
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["list", "create", "update"]}
+    ]
+    assert BINDING["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
+    assert BINDING["subjects"] == [{"kind": "ServiceAccount", "name": name, "namespace": Values().namespace}]
+    assert {each["metadata"]["namespace"] for each in (ACCOUNT, ROLE, BINDING, PIPELINE)} == {Values().namespace}
+
+
+def test_no_secret_stands_in_the_open() -> None:
+    assert not [name for name in CONFIG_MAP["data"] if name.endswith(("_KEY", "_TOKEN", "_PASSWORD", "_USER"))]
+
+
+def test_authorities_are_where_the_settings_say() -> None:
+    values = Values.model_validate({"authorities": "company-ca"})
+    rendered = list(yaml.safe_load_all(render(build_topology(BLOCKS, values.shards), values)))
+    jsonschema.Draft202012Validator(PIPELINE_SCHEMA).validate(rendered[-1])
+    assert unknown_fields(rendered[-1], PIPELINE_SCHEMA) == []
+    file = rendered[0]["data"]["BLOCKLINE_DIRECTORY_AUTHORITIES"]
+    assert file == rendered[0]["data"]["BLOCKLINE_HTTP_AUTHORITIES"]
+    for vertex in rendered[-1]["spec"]["vertices"]:
+        (volume,) = (each for each in vertex["volumes"] if each.get("configMap") == {"name": "company-ca"})
+        (mount,) = (each for each in container_of(vertex)["volumeMounts"] if each["name"] == volume["name"])
+        assert file == f"{mount['mountPath']}/ca.crt"

@@ -15,39 +15,35 @@ from pipeline.expressions.cel import CelEvaluator
 from pipeline.messages.seal import Seal
 from pipeline.process.clock import SystemClock
 from pipeline.process.logs import configure
+from pipeline.process.settings import SettingError, VertexSettings, engine_key, vertex_settings
 from udfs.orchestrator.handler import OrchestratorHandler
 from udfs.orchestrator.server import build_server
 
 
-def handler_of(environment: Mapping[str, str]) -> OrchestratorHandler:
+def handler_of(settings: VertexSettings) -> OrchestratorHandler:
     """The handler that the settings describe.
 
     Raises:
-        ValueError: a setting is missing or wrong; the text names it and no secret.
+        SettingError: a setting is missing or wrong; the text names it and no secret.
     """
-    try:
-        seal = Seal(bytes.fromhex(environment.get("BLOCKLINE_ENGINE_KEY", "")))
-    except ValueError:
-        raise ValueError("BLOCKLINE_ENGINE_KEY is the engine's key in hex, 32 bytes or more.") from None
-    try:
-        shards = int(environment["BLOCKLINE_SHARDS"])
-    except (KeyError, ValueError):
-        raise ValueError("BLOCKLINE_SHARDS is the number of sinks.") from None
-    types = [name for name in environment.get("BLOCKLINE_TYPES", "").split(",") if name]
+    seal = Seal(engine_key(settings))
+    types = [name for name in settings.types.split(",") if name]
     if not types:
-        raise ValueError("BLOCKLINE_TYPES names the installed types, with commas between them.")
-    return OrchestratorHandler(seal, CelEvaluator(), known_types=types, shards=shards)
+        raise SettingError("BLOCKLINE_TYPES names the installed types, with commas between them.")
+    return OrchestratorHandler(seal, CelEvaluator(), known_types=types, shards=settings.shards)
 
 
 def main(environment: Mapping[str, str]) -> int:
     """Serve until the platform ends the process; the exit code."""
-    configure(environment.get("BLOCKLINE_LOG_LEVEL", "INFO"), environment.get("BLOCKLINE_LOG_FORMAT", "json"))
     try:
-        handler = handler_of(environment)
-    except ValueError as error:
+        settings = vertex_settings(environment)
+        configure(settings.log_level, settings.log_format)
+        handler = handler_of(settings)
+    except SettingError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    build_server(handler, SystemClock(), MAP_SOCK_PATH, MAP_SERVER_INFO_FILE_PATH).start()
+    sock_path, info_path = settings.socket(MAP_SOCK_PATH), settings.socket(MAP_SERVER_INFO_FILE_PATH)
+    build_server(handler, SystemClock(), sock_path, info_path).start()
     return 0
 
 

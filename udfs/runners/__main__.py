@@ -1,4 +1,8 @@
-"""``python -m udfs.runners TYPE``: the runner's vertex of one type of block, as a process of its own."""
+"""``python -m udfs.runners TYPE``: the runner's vertex of one type of block, as a process of its own.
+
+Settings (by the rendered manifest): those of its block, and where Atlas is with an account that may read, for outputs
+that are entities; all of them are in docs/settings.md.
+"""
 
 import os
 import sys
@@ -8,20 +12,31 @@ from typing import Any, Final
 
 from pynumaflow._constants import MAP_SERVER_INFO_FILE_PATH, MAP_SOCK_PATH
 
-from pipeline.blocks.registry import Registry, RegistryError
+from pipeline.blocks.outputs import ArgumentReader
+from pipeline.blocks.registry import Registry
 from pipeline.blocks.shell import RunnerShell
 from pipeline.blocks.time_limit import AsyncioTimeLimit
 from pipeline.core.errors import BlocklineError
+from pipeline.directory.open import open_directory
+from pipeline.expressions.cel import CelEvaluator
 from pipeline.mail.open import open_mailer
 from pipeline.process.clock import SystemClock
 from pipeline.process.logs import configure
-from pipeline.process.settings import ServerSettings, secrets_folder, server_settings
+from pipeline.process.settings import (
+    ServerSettings,
+    VertexSettings,
+    secrets_folder,
+    server_settings,
+    vertex_settings,
+)
 from pipeline.secrets.folder import FolderSecrets
+from pipeline.store.catalog import StoreCatalog
+from pipeline.store.open import open_store
+from pipeline.store.outputs import StoredOutputs
 from pipeline.web.open import open_web_client
 from udfs.runners.server import build_server
 
 _USAGE_EXIT: Final = 2
-_PROVIDED: Final = frozenset({"mailer", "public_url", "web"})
 
 
 def main(arguments: list[str], environment: Mapping[str, str]) -> int:
@@ -30,36 +45,46 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
         sys.stderr.write("usage: python -m udfs.runners TYPE\n")
         return _USAGE_EXIT
     try:
-        settings = server_settings(environment)
-        shell = _shell(arguments[0], settings)
+        settings, vertex = server_settings(environment), vertex_settings(environment)
+        configure(settings.log_level, settings.log_format)
+        shell = shell_of(arguments[0], settings, vertex)
     except BlocklineError as error:
         sys.stderr.write(f"{error}\n")
         return _USAGE_EXIT
-    configure(settings.log_level, settings.log_format)
-    build_server(shell, sock_path=MAP_SOCK_PATH, info_path=MAP_SERVER_INFO_FILE_PATH).start()
+    sock_path, info_path = vertex.socket(MAP_SOCK_PATH), vertex.socket(MAP_SERVER_INFO_FILE_PATH)
+    build_server(shell, sock_path=sock_path, info_path=info_path).start()
     return 0
 
 
-def _shell(block_type: str, settings: ServerSettings) -> RunnerShell:
+def shell_of(block_type: str, settings: ServerSettings, vertex: VertexSettings) -> RunnerShell:
+    """The runner of that type with what it needs.
+
+    Raises:
+        BlocklineError: there is no such block, or a setting that it needs is missing or can't be.
+    """
     registry = Registry.load("udfs.runners")
     manifest = registry.manifest(block_type)
-    missing = sorted(set(manifest.needs) - _PROVIDED)
-    if missing:
-        raise RegistryError(f"{block_type} needs {', '.join(missing)}, which a process of its own doesn't have yet")
-    runner = registry.create(block_type, _ports(manifest.needs, settings))
-    secrets = FolderSecrets(secrets_folder(settings)) if manifest.has_secrets else None
-    return RunnerShell(runner, manifest, SystemClock(), time_limit=AsyncioTimeLimit(), secrets=secrets)
-
-
-def _ports(needs: tuple[str, ...], settings: ServerSettings) -> dict[str, Any]:
+    store = open_store(vertex)
     ports: dict[str, Any] = {"public_url": settings.public_url}
-    if "mailer" in needs:
+    if "mailer" in manifest.needs:
+        Path(settings.data).mkdir(parents=True, exist_ok=True)
         ports["mailer"] = open_mailer(
             settings.smtp_url, settings.mail_from, Path(settings.data) / "mail.sqlite3"
         ).mailer
-    if "web" in needs:
+    if "web" in manifest.needs:
         ports["web"] = open_web_client(settings.http_allow, settings.http_allow_plain, settings.http_authorities)
-    return ports
+    if "directory" in manifest.needs:
+        ports["directory"] = open_directory(vertex, SystemClock())
+    if "catalog" in manifest.needs:
+        ports["catalog"] = StoreCatalog(store)
+    return RunnerShell(
+        registry.create(block_type, ports),
+        manifest,
+        SystemClock(),
+        time_limit=AsyncioTimeLimit(),
+        reader=ArgumentReader(StoredOutputs(store), CelEvaluator()),
+        secrets=FolderSecrets(secrets_folder(settings)) if manifest.has_secrets else None,
+    )
 
 
 if __name__ == "__main__":

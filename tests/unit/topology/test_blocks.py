@@ -21,4 +21,6 @@ replicas = { min = 0, max = 3 }
 
 def test_replicas_and_secrets_come_from_the_manifest() -> None:
     block = parse_manifest(MANIFEST, "mail")
-    assert runner_blocks([block]) == (RunnerBlock("MAIL", replicas_min=0, replicas_max=3, access=(Access.MAIL,)),)
+    assert runner_blocks([block]) == (
+        RunnerBlock("MAIL", replicas_min=0, replicas_max=3, access=(Access.READER, Access.MAIL)),
+    )
