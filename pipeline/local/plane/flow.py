@@ -15,26 +15,46 @@ DROP: Final = "U+005C__DROP__"
 _IDS = count(1)
 
 
+@dataclass(slots=True)
+class Traffic:
+    """How many messages of a plane are on their way; those that were let go aren't counted.
+
+    ``in_handlers`` of them are in a map vertex's hands: perhaps for long, so nobody should wait for them.
+    """
+
+    under_way: int = 0
+    in_handlers: int = 0
+
+    @property
+    def moving(self) -> int:
+        """Those that will be elsewhere soon."""
+        return self.under_way - self.in_handlers
+
+
 class Lineage:
     """All that came of one source message; calls back once nothing of it is on its way any more.
 
     Made with one holder, its maker.
     """
 
-    __slots__ = ("_held", "_on_done")
+    __slots__ = ("_held", "_on_done", "_traffic")
 
-    def __init__(self, on_done: Callable[[], None]) -> None:
-        """``on_done`` is called exactly once."""
+    def __init__(self, on_done: Callable[[], None], traffic: Traffic | None = None) -> None:
+        """``on_done`` is called exactly once. ``traffic`` counts its messages."""
         self._held = 1
         self._on_done = on_done
+        self._traffic = traffic or Traffic()
+        self._traffic.under_way += 1
 
     def hold(self) -> None:
         """One more message belongs to it."""
         self._held += 1
+        self._traffic.under_way += 1
 
     def release(self) -> None:
         """One of them has arrived, or was dropped."""
         self._held -= 1
+        self._traffic.under_way -= 1
         if self._held == 0:
             self._on_done()
 

@@ -75,7 +75,11 @@ class MapVertex:
                 self._hire(link, mistake)
             while outlet.is_blocked:
                 await outlet.cleared()
-            results = await link.answer(datum)
+            equipment.traffic.in_handlers += 1
+            try:
+                results = await link.answer(datum)
+            finally:
+                equipment.traffic.in_handlers -= 1
             if lost.done():
                 return  # the next server is given it
             del self._in_work[datum.id]

@@ -11,7 +11,7 @@ from typing import Final
 from pipeline.core.clock import Clock
 from pipeline.core.errors import BlocklineError
 from pipeline.local.plane.direct import DirectHost, ServerFactory
-from pipeline.local.plane.flow import Counters, Datum, Edge, Outlet
+from pipeline.local.plane.flow import Counters, Datum, Edge, Outlet, Traffic
 from pipeline.local.plane.links import Host
 from pipeline.local.plane.manifest import Kind, Plan, VertexPlan, read_plan
 from pipeline.local.plane.map_vertex import MapVertex
@@ -189,7 +189,8 @@ def _wire(plan: Plan, hosts: Mapping[str, HostMaker], clock: Clock, watchdog: Wa
     buffers: dict[str, asyncio.Queue[Datum]] = {
         vertex.name: asyncio.Queue(vertex.buffer_messages_max) for vertex in plan.vertices
     }
-    return [_wire_vertex(plan, vertex, buffers, hosts, clock, watchdog) for vertex in plan.vertices]
+    traffic = Traffic()
+    return [_wire_vertex(plan, vertex, buffers, hosts, clock, watchdog, traffic) for vertex in plan.vertices]
 
 
 def _held_max(plan: Plan) -> int:
@@ -205,6 +206,7 @@ def _wire_vertex(  # noqa: PLR0917  (what a vertex is wired from)
     hosts: Mapping[str, HostMaker],
     clock: Clock,
     watchdog: Watchdog,
+    traffic: Traffic,
 ) -> _Wired:
     counters = Counters()
     held_max = _held_max(plan)
@@ -223,6 +225,7 @@ def _wire_vertex(  # noqa: PLR0917  (what a vertex is wired from)
         outlet=Outlet(edges, counters),
         counters=counters,
         clock=clock,
+        traffic=traffic,
         fallback=server(f"{vertex.name}-fb", Kind.SINK, hosts[fallback_of(vertex.name)])
         if vertex.has_fallback
         else None,

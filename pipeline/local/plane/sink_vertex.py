@@ -2,7 +2,7 @@
 
 import asyncio
 import zlib
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 from pipeline.local.plane.flow import Counters, Datum
@@ -11,6 +11,9 @@ from pipeline.local.plane.manifest import BackoffPlan
 from pipeline.local.plane.server import VertexServer
 from pipeline.local.plane.vertex import Equipment
 
+GATHER_READS_MAX: Final = 5
+"""While messages are moving, a batch is gathered for so many read time-outs at most. A write costs as much as the work
+on some transitions, so a busy sink writes seldom, and an idle one at once."""
 _LAST: Final = frozenset({Status.SUCCESS, Status.FAILURE})
 
 
@@ -43,21 +46,29 @@ class SinkVertex:
                 await self._deliver(self._fallback, given_up)
 
     async def _gather(self) -> None:
+        """What there is, and what comes within the read time-out as long as anything is on its way. After that, what
+        comes as long as anything is moving.
+        """
+        first = await self._equipment.buffer.get()
+        self._batch[first.id] = first
+        traffic, timeout_s = self._equipment.traffic, self._equipment.plan.read_timeout_s
+        began_s = asyncio.get_running_loop().time()
+        if not await self._joined(began_s + timeout_s, lambda: traffic.under_way):
+            await self._joined(began_s + GATHER_READS_MAX * timeout_s, lambda: traffic.moving)
+
+    async def _joined(self, until_s: float, others: Callable[[], int]) -> bool:
+        """Whether the batch is full, or has all there is, before ``until_s``."""
         plan, buffer, batch = self._equipment.plan, self._equipment.buffer, self._batch
-        first = await buffer.get()
-        batch[first.id] = first
-        while len(batch) < plan.read_batch_size and not buffer.empty():
-            datum = buffer.get_nowait()
-            batch[datum.id] = datum
-        if len(batch) == plan.read_batch_size:
-            return
         try:
-            async with asyncio.timeout(plan.read_timeout_s):
+            async with asyncio.timeout_at(until_s):
                 while len(batch) < plan.read_batch_size:
+                    if buffer.empty() and others() <= len(batch):
+                        break
                     datum = await buffer.get()
                     batch[datum.id] = datum
         except TimeoutError:
-            return  # a batch needn't be full
+            return False
+        return True
 
     async def _deliver(self, courier: "Courier", batch: Mapping[str, Datum]) -> dict[str, Datum]:
         """Until nothing of the batch fails any more; what was given up."""

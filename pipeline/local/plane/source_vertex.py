@@ -98,7 +98,7 @@ class SourceVertex:
             self._owe_ack(offset)
             return
         self._on_way.add(offset)
-        lineage = Lineage(lambda: self._arrived(offset))
+        lineage = Lineage(lambda: self._arrived(offset), self._equipment.traffic)
         datum = Datum(given.value, given.keys, given.event_time, given.headers, given.metadata, lineage)
         self._equipment.outlet.emit(datum, _NO_TAGS)
         self._equipment.counters.processed += 1

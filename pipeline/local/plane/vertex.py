@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pipeline.core.clock import Clock
-from pipeline.local.plane.flow import Counters, Datum, Outlet
+from pipeline.local.plane.flow import Counters, Datum, Outlet, Traffic
 from pipeline.local.plane.manifest import VertexPlan
 from pipeline.local.plane.server import VertexServer
 
 
 @dataclass(slots=True)
 class Equipment:
-    """Handed to a vertex by the plane. ``fallback`` is there where the manifest has one."""
+    """Handed to a vertex by the plane. ``traffic`` is that of the whole plane, ``fallback`` is there where the manifest
+    has one.
+    """
 
     plan: VertexPlan
     buffer: asyncio.Queue[Datum]
@@ -21,6 +23,7 @@ class Equipment:
     outlet: Outlet
     counters: Counters
     clock: Clock
+    traffic: Traffic
     fallback: VertexServer | None = None
 
 

@@ -398,6 +398,47 @@ def test_what_was_not_acked_comes_again_after_a_stop(transport: Transport) -> No
     asyncio.run(story())
 
 
+PATIENT = manifest(
+    [vertex("in", "source"), vertex("work", "map"), vertex("out", "sink", limits={"readTimeout": "600s"})],
+    [edge("in", "work"), edge("work", "out")],
+)
+
+
+def test_a_sink_waits_for_nobody_where_nobody_else_is_on_the_way(transport: Transport) -> None:
+    async def story() -> None:
+        async def answer(payload: bytes) -> list[Message]:
+            return [Message(payload)]
+
+        log, out = Log(numbered(1)), Written()
+        async with running(transport, PATIENT, {"in": log.factory(), "work": mapping(answer), "out": out.factory()}):
+            await until(lambda: log.is_done)
+        assert out.batches == [[b"m0"]]
+
+    asyncio.run(story())
+
+
+def test_a_sink_waits_for_what_is_still_on_its_way_to_write_it_along(transport: Transport) -> None:
+    async def story() -> None:
+        gate = asyncio.Event()
+
+        async def answer(payload: bytes) -> list[Message]:
+            if payload == b"m0":
+                await gate.wait()
+            return [Message(payload)]
+
+        log, out = Log(numbered(3)), Written()
+        async with running(
+            transport, PATIENT, {"in": log.factory(), "work": mapping(answer), "out": out.factory()}
+        ) as plane:
+            await until(lambda: plane.status()["work"].processed == 2)
+            assert out.batches == []
+            gate.set()
+            await until(lambda: log.is_done)
+        assert [sorted(batch) for batch in out.batches] == [[b"m0", b"m1", b"m2"]]
+
+    asyncio.run(story())
+
+
 def test_without_read_ahead_one_batch_is_in_flight(transport: Transport) -> None:
     async def story() -> None:
         gate = asyncio.Event()
