@@ -110,7 +110,8 @@ class _Vertex(_Part):
     container_template: _ContainerTemplate = Field(_ContainerTemplate(), alias="containerTemplate")
     scale: dict[str, Any] = {}
     volumes: list[Any] = []
-    """Places of a cluster; a process here has its settings instead."""
+    service_account_name: str = Field("", alias="serviceAccountName")
+    """Places and rights of a cluster; a process here has its settings instead."""
     metadata: dict[str, Any] = {}
 
 
