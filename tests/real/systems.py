@@ -4,6 +4,7 @@ Everything of one set of systems is in one folder, so another process can go on 
 command that started them stops in the end.
 """
 
+import contextlib
 import json  # noqa: TID251  (a note of this tool to itself)
 import os
 import shutil
@@ -35,6 +36,8 @@ TOPIC: Final = "ATLAS_ENTITIES"
 READY_S: Final = {KAFKA: 120.0, SOLR: 180.0, ATLAS: 420.0}
 STOP_S: Final = 20.0
 _POLL_S: Final = 0.2
+_CHILDREN: Final["list[subprocess.Popen[bytes]]"] = []
+"""What this process has started: kept, since Python warns of a child that is forgotten while it runs."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,7 @@ class RealSystems:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        _CHILDREN.append(started)
         self._pid_file(piece).write_text(f"{started.pid} {psutil.Process(started.pid).create_time()}")
 
     def wait(self, piece: str) -> None:
@@ -135,14 +139,21 @@ class RealSystems:
             time.sleep(_POLL_S)  # noqa: TID251  (polls with a deadline)
 
     def stop(self, piece: str, *, is_kill: bool = False) -> None:
-        """Stop one, and wait until it is gone; ``is_kill``: as a power cut would."""
+        """Stop one, and wait until it is gone; ``is_kill``: as a power cut would, as is done to one that won't stop.
+
+        Raises:
+            RealError: it is there even after that.
+        """
         for number in [signal.SIGKILL] if is_kill else [signal.SIGTERM, signal.SIGKILL]:
             process = self.process(piece)
             if process is None:
                 break
-            process.send_signal(signal.SIGCONT)
-            process.send_signal(number)
+            with contextlib.suppress(psutil.NoSuchProcess):  # it may end at this very moment
+                process.send_signal(signal.SIGCONT)
+                process.send_signal(number)
             self._wait_gone(piece)
+        if self.process(piece) is not None:
+            raise RealError(f"{piece} doesn't end, not even killed.")
         self._pid_file(piece).unlink(missing_ok=True)
 
     def stop_all(self) -> None:
