@@ -95,15 +95,21 @@ async def register(client: httpx.AsyncClient, *, with_catalog: bool = False) -> 
         TypesDifferError: a type of ours is there in a form that doesn't fit.
         TypesUnavailableError: Atlas can't be reached, or refuses.
     """
+    done = await ensure(client, engine_typedefs())
+    return done + await ensure(client, catalog_typedefs(), is_ours=False) if with_catalog else done
+
+
+async def ensure(client: httpx.AsyncClient, typedefs: Mapping[str, Any], *, is_ours: bool = True) -> list[str]:
+    """As :func:`register`, with types of one's own: those of an older version get what they lack, and nothing is
+    changed where one doesn't fit.
+    """
     there = _by_name(await _ask(client, "GET", None))
+    change = missing_from(there, typedefs, is_ours=is_ours)
     done: list[str] = []
-    wanted = [(engine_typedefs(), True), (catalog_typedefs(), False)][: 2 if with_catalog else 1]
-    for typedefs, is_ours in wanted:
-        change = missing_from(there, typedefs, is_ours=is_ours)
-        for method, body in (("POST", change.new), ("PUT", change.changed)):
-            if body:
-                await _ask(client, method, body)
-                done += _by_name(body)
+    for method, body in (("POST", change.new), ("PUT", change.changed)):
+        if body:
+            await _ask(client, method, body)
+            done += _by_name(body)
     return done
 
 

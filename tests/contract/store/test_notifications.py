@@ -20,6 +20,7 @@ from pipeline.cdc.buffer import Received
 from pipeline.cdc.codec import Notification, read
 from pipeline.cdc.offsets import Position
 from pipeline.cdc.parts import Assembler
+from pipeline.messages.canonical import decode
 from pipeline.messages.envelopes import EntityWrite
 from pipeline.process.clock import SystemClock
 from pipeline.store import types
@@ -55,18 +56,34 @@ class Teller:
     async def told(self, guids: dict[str, str]) -> list[Told]:
         """All that has been said of these so far, in order: name, operation, attributes."""
         names = {guid: name for name, guid in guids.items()}
+        told = [read(payload) for payload in await self._said()]
+        return [
+            (names[each.guid], each.operation.name, self._attributes(each))
+            for each in told
+            if each is not None and each.guid in names
+        ]
+
+    async def told_of_tags(self, guid: str) -> list[dict[str, Any]]:
+        """The messages of one entity's classifications so far, in the order in which they were made."""
+        messages = [decode(payload)["message"] for payload in await self._said() if guid.encode() in payload]
+        tags = [each for each in messages if each["operationType"].startswith("CLASSIFICATION_")]
+        return sorted(tags, key=lambda each: int(each["eventTime"]))
+
+    async def _said(self) -> list[bytes]:
+        """All whole messages since the last look, until one that is made now."""
         (end,) = (await self.write((types.WORKFLOW, f"end {secrets.token_hex(4)}", {}))).values()
-        found: list[Told] = []
+        said: list[bytes] = []
         parts = Assembler(SystemClock())
         async with asyncio.timeout(20):
             while True:
                 for number, payload in enumerate(await self.next_messages()):
                     whole = parts.put_together(Received(Position("", 0, number), payload, 0))
-                    told = None if whole is None else read(whole.payload)
+                    if whole is None:
+                        continue
+                    told = read(whole.payload)
                     if told is not None and told.guid == end:
-                        return found
-                    if told is not None and told.guid in names:
-                        found.append((names[told.guid], told.operation.name, self._attributes(told)))
+                        return said
+                    said.append(whole.payload)
 
     def _attributes(self, told: Notification) -> dict[str, Any]:
         assert told.qualified_name == told.attributes.get("qualifiedName")
@@ -146,6 +163,9 @@ Tell = Callable[[Story], None]
 ITEM = {"description": "title", types.ITEM_STATUS: "OPEN", types.ITEM_RECIPIENT: "sam", types.ITEM_DUE_AT: 7}
 
 
+_OPTIONAL = {"isOptional": True, "cardinality": "SINGLE", "valuesMinCount": 0, "valuesMaxCount": 1}
+
+
 def test_a_bulk_tells_of_each_entity_what_the_engine_needs(tell: Tell) -> None:
     async def story(teller: Teller) -> None:
         run = {types.RUN_REQUEST: "r", types.RUN_CONFIG: "c1", types.RUN_STATUS: "PENDING", types.RUN_WAKE_AT: 5}
@@ -209,6 +229,36 @@ def test_a_deletion_tells_what_it_was_called(tell: Tell) -> None:
         guids = await teller.write((types.ITEM, "item", ITEM))
         await teller.store.delete(list(guids.values()))
         assert (await teller.told(guids))[1:] == [("item", "DELETE", {"name": "item", "description": "title"})]
+
+    tell(story)
+
+
+def test_classifications_are_told_with_all_that_is_notified_and_mean_nothing_to_us(tell: Tell) -> None:
+    level = {**_OPTIONAL, "name": "level", "typeName": "string"}
+    tag = {"category": "CLASSIFICATION", "name": "BlocklineToldTag", "superTypes": [], "attributeDefs": [level]}
+
+    async def story(teller: Teller) -> None:
+        made = await teller.client.post("/api/atlas/v2/types/typedefs", json={"classificationDefs": [tag]})
+        assert made.status_code in {200, 409}, made.text
+        guids = await teller.write((types.ITEM, "item", ITEM))
+        [guid] = guids.values()
+        path = f"/api/atlas/v2/entity/guid/{guid}/classification"
+        for method, value in (("POST", "high"), ("PUT", "low")):
+            body = [{"typeName": tag["name"], "attributes": {"level": value}}]
+            (await teller.client.request(method, f"{path}s", json=body)).raise_for_status()
+        (await teller.client.delete(f"{path}/{tag['name']}")).raise_for_status()
+        told = await teller.told_of_tags(guid)
+        assert [each["operationType"].removeprefix("CLASSIFICATION_") for each in told] == ["ADD", "UPDATE", "DELETE"]
+        entities = [each["entity"] for each in told]
+        assert [each.get("classificationNames") for each in entities] == [[tag["name"]], [tag["name"]], None]
+        assert [each["classifications"][0]["attributes"] for each in entities[:2]] == [
+            {"level": "high"},
+            {"level": "low"},
+        ]
+        for each in entities:
+            attributes = each["attributes"]
+            assert (attributes["qualifiedName"], attributes["name"]) == (f"{teller.prefix}item", "item")
+            assert attributes["description"] == "title"
 
     tell(story)
 
