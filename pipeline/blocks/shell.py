@@ -133,8 +133,13 @@ class RunnerShell:
         """The answer as a result that fits."""
         result = result_of(dispatch, answer, self._runner.output_type, started_at, self._clock.now_ms())
         if isinstance(result, Failed):
+            # The name only: the message is for those who may see the run.
+            _LOG.info("an attempt ended with %s", result.name, extra=self._about(dispatch))
             result = failure_of(dispatch, result, started_at, self._clock.now_ms())
         return result
+
+    def _about(self, dispatch: Dispatch) -> dict[str, str | int]:
+        return {"vertex": self.vertex, "run": dispatch.run_guid, "task": dispatch.task, "attempt": dispatch.attempt}
 
     async def _answer(self, dispatch: Dispatch, given: Revealed) -> Answer:
         model: type[Arguments] = self._runner.arguments_type
@@ -152,7 +157,7 @@ class RunnerShell:
             return Failed(ErrorName.TASK_FAILED, str(error))
         except Exception as error:  # noqa: BLE001  (whatever a block raises fails its task, never the vertex)
             # Only the kind of error goes into the run: its text may hold a secret or a path.
-            _LOG.exception("%s failed in attempt %s of %s", dispatch.type, dispatch.attempt, dispatch.effect_key)
+            _LOG.exception("%s failed unexpectedly", dispatch.type, extra=self._about(dispatch))
             return Failed(ErrorName.TASK_FAILED, f"the block failed with an unexpected {type(error).__name__}")
 
     async def _given(self, dispatch: Dispatch) -> Revealed:

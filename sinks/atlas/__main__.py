@@ -43,7 +43,7 @@ def main(environment: Mapping[str, str]) -> int:
     """Serve until the platform ends the process; the exit code."""
     try:
         settings = vertex_settings(environment)
-        configure(settings.log_level, settings.log_format)
+        configure(settings.log_level, settings.log_format, f"atlas-{settings.shard}")
         sink = sink_of(settings, environment)
     except BlocklineError as error:
         sys.stderr.write(f"{error}\n")

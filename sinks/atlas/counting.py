@@ -13,6 +13,7 @@ class CountingObserver:
 
     def __init__(self, shard: int) -> None:
         """Counts as this shard's."""
+        self._vertex = f"atlas-{shard}"
         self._inputs = SINK_INPUTS.labels(str(shard))
         self._requests = SINK_WRITE_REQUESTS.labels(str(shard))
         self._changes = SINK_STATE_CHANGES.labels(str(shard))
@@ -31,4 +32,4 @@ class CountingObserver:
 
     def alert(self, kind: str, run_guid: str, detail: str) -> None:
         """See the port."""
-        _LOG.warning("%s: run %s: %s", kind, run_guid, detail)
+        _LOG.warning("%s: run %s: %s", kind, run_guid, detail, extra={"vertex": self._vertex, "run": run_guid})

@@ -38,6 +38,7 @@ def _response(ident: str, answer: Answer | None) -> Any:
     if isinstance(answer, Ok):
         return Response.as_success(ident)
     if isinstance(answer, Fallback):
-        _LOG.warning("refused for good: %s", answer.letter.reason)
+        letter = answer.letter
+        _LOG.warning("refused for good: %s", letter.reason, extra={"vertex": letter.vertex, "run": letter.run_guid})
         return Response.as_fallback(ident)
     return Response.as_failure(ident, "failed" if answer is None else answer.reason)

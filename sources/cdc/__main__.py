@@ -32,7 +32,7 @@ async def serve(bootstrap: str, topic: str, group: str) -> None:
 def main() -> int:
     """Exit code of the container."""
     environment = os.environ
-    configure(environment.get("BLOCKLINE_LOG_LEVEL", "INFO"), environment.get("BLOCKLINE_LOG_FORMAT", "json"))
+    configure(environment.get("BLOCKLINE_LOG_LEVEL", "INFO"), environment.get("BLOCKLINE_LOG_FORMAT", "json"), "cdc")
     bootstrap = environment.get("BLOCKLINE_KAFKA", "")
     if not bootstrap:
         sys.stderr.write("BLOCKLINE_KAFKA names no broker: set it to HOST:PORT.\n")

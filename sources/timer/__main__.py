@@ -23,7 +23,7 @@ def main(environment: Mapping[str, str]) -> int:
     """Serve until the platform ends the process; the exit code."""
     try:
         settings = vertex_settings(environment)
-        configure(settings.log_level, settings.log_format)
+        configure(settings.log_level, settings.log_format, "timer")
         store, clock = open_store(settings), SystemClock()
     except BlocklineError as error:
         sys.stderr.write(f"{error}\n")

@@ -37,7 +37,7 @@ def main(environment: Mapping[str, str]) -> int:
     """Serve until the platform ends the process; the exit code."""
     try:
         settings = vertex_settings(environment)
-        configure(settings.log_level, settings.log_format)
+        configure(settings.log_level, settings.log_format, "orchestrator")
         handler = handler_of(settings)
     except SettingError as error:
         sys.stderr.write(f"{error}\n")

@@ -46,7 +46,7 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
         return _USAGE_EXIT
     try:
         settings, vertex = server_settings(environment), vertex_settings(environment)
-        configure(settings.log_level, settings.log_format)
+        configure(settings.log_level, settings.log_format, f"runner-{arguments[0].lower()}")
         shell = shell_of(arguments[0], settings, vertex)
     except BlocklineError as error:
         sys.stderr.write(f"{error}\n")

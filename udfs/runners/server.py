@@ -21,7 +21,7 @@ def build_server(shell: RunnerShell, *, sock_path: str, info_path: str) -> MapAs
         try:
             answer = await shell.handle(datum.value)
         except Exception:  # noqa: BLE001  (what leaves a handler ends the server, and the platform's sidecar with it)
-            _LOG.exception("%s can't handle a message", shell.vertex)
+            _LOG.exception("%s can't handle a message", shell.vertex, extra={"vertex": shell.vertex})
             answer = shell.refuse(datum.value, "the runner failed at this message: its log says how")
         return Messages(Message.to_drop() if answer is None else Message(answer.payload, tags=[answer.tag]))
 

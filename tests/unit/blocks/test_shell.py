@@ -1,4 +1,5 @@
 import asyncio
+import json  # noqa: TID251  (reads what a collector reads)
 import logging
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -33,6 +34,7 @@ from pipeline.messages.envelopes import (
 )
 from pipeline.messages.outputs import output_text
 from pipeline.messages.tagged import DEAD_TAG
+from pipeline.process.logs import JsonFormatter
 
 MANIFEST = parse_manifest(
     'type = "SAMPLE"\ntitle = "S"\nsummary = "s"\ncategory = "Data"\nicon = "x"\nowners = ["t"]\n'
@@ -219,7 +221,7 @@ def test_arguments_that_dont_fit_are_named() -> None:
     assert error.message == "do is missing; vlaue isn't known here; did you mean value?"
 
 
-def test_an_exception_says_its_kind_to_people_and_everything_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_exception_says_its_kind_to_people_and_where_it_was_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
         error = error_of(attempt("raise"))
     assert (error.name, error.message) == ("Task.Failed", "the block failed with an unexpected KeyError")
@@ -325,3 +327,18 @@ def test_a_runner_without_a_store_says_so() -> None:
     result = answered(None)
     assert result is not None
     assert error_of(result).name == "Expression.Error"
+
+
+@pytest.mark.parametrize("do", ["raise", "fail", "wrong", "bad state"])
+def test_a_failed_attempt_is_logged_with_its_run_and_without_what_it_was_given(
+    do: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    attempt(do, {"password": "s3cret of a request"}, attempt=2)
+    lines = [JsonFormatter().format(record) for record in caplog.records if record.name == "blockline.runner"]
+    assert lines
+    for line in lines:
+        body = json.loads(line)
+        about = [body[name] for name in ("vertex", "run", "task", "attempt")]
+        assert about == ["runner-sample", "g", "a task", 2]
+        assert "s3cret" not in line
