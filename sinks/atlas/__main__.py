@@ -27,6 +27,7 @@ from pipeline.process.settings import SettingError, VertexSettings, engine_key, 
 from pipeline.store.cluster_lease import ClusterSlotLease
 from pipeline.store.kubernetes import ClusterAccess, KubernetesLeaseRecords
 from pipeline.store.open import open_store
+from pipeline.store.pyatlan_client import load as load_models
 from sinks.atlas.admission import Admission
 from sinks.atlas.counting import CountingObserver
 from sinks.atlas.handler import AtlasSinkHandler, Shard
@@ -45,6 +46,8 @@ def main(environment: Mapping[str, str]) -> int:
         settings = vertex_settings(environment)
         configure(settings.log_level, settings.log_format, f"atlas-{settings.shard}")
         sink = sink_of(settings, environment)
+        # Before there is a lease: on a busy node the import may outlast one, and nothing renews it meanwhile.
+        load_models()
     except BlocklineError as error:
         sys.stderr.write(f"{error}\n")
         return _USAGE_EXIT
