@@ -83,6 +83,26 @@ class Client:
             raise AnsweredError(_problem(answer))
         return answer
 
+    def look(self, target: str, body: Any = None) -> Answer:
+        """``GET``, with a ``body`` ``POST``, of what is outside ``/api/v1``, whatever its status; what isn't JSON
+        is text.
+
+        Raises:
+            UnreachableError: nobody answered.
+        """
+        connection = self._connection()
+        try:
+            sent = None if body is None else orjson.dumps(body)
+            response = self._send(connection, "GET" if sent is None else "POST", target, sent, {"Accept": "*/*"})
+            raw = response.read()
+        except (OSError, HTTPException) as error:
+            raise self._unreachable(error) from None
+        finally:
+            connection.close()
+        found = _decoded(raw)
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(response.status, raw.decode("utf-8", "replace") if found is None else found, headers)
+
     def stream(self, path: str, *, after: int | None) -> Iterator[tuple[int, Any]]:
         """Server-Sent Events as ``(id, data)`` until the server ends the stream.
 

@@ -46,6 +46,7 @@ from pipeline.local.plane.plane import HostMaker, LocalPlane, direct, in_threads
 from pipeline.mail.open import OpenedMail, open_mailer
 from pipeline.mail.port import Via
 from pipeline.messages.seal import Seal
+from pipeline.process.metrics import CDC_PENDING, OUTBOX_PENDING
 from pipeline.process.settings import ServerSettings, secrets_folder
 from pipeline.secrets.folder import FolderSecrets
 from pipeline.store.gathering import GatheringStore
@@ -188,6 +189,10 @@ class Machine:
         while True:
             if self._plane is not None:
                 self._sinks.look(self._plane.status(), self._clock.monotonic_s())
+            if self._reader is not None:
+                CDC_PENDING.set(await self._reader.pending())
+            if self._atlas is not None and self._atlas.outbox is not None:
+                OUTBOX_PENDING.set(self._atlas.outbox.pending())
             await self._topic.look()
             await self._clock.sleep(LOOK_S)
 

@@ -7,7 +7,7 @@ _ABSENT_OF: Final = {
     "run": ("retry-failed", "restart", "rerun"),
     "block": ("new", "test"),
 }
-_ABSENT: Final = ("doctor", "replay", "what-if", "simulate")
+_ABSENT: Final = ("replay", "what-if", "simulate")
 RUN_STATUSES: Final = (
     "PENDING",
     "APPROVED",
@@ -30,6 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND")
     _up(commands)
+    _client(commands, "doctor", "cli.doctor:doctor", "look whether all is well (administrators)")
     groups = {
         "workflow": _group(commands, "workflow", "write and publish workflows"),
         "run": _group(commands, "run", "start and follow runs"),

@@ -13,6 +13,11 @@ DEAD_LETTERS: Final = Counter(
     "blockline_dead_letters_total", "Dead letters written, by the vertex that refused.", ["vertex"]
 )
 
+CDC_PENDING: Final = Gauge("blockline_cdc_pending", "Events that the source hasn't been done with.")
+OUTBOX_PENDING: Final = Gauge(
+    "blockline_outbox_pending", "Events of the embedded Atlas that weren't sent to the broker, or not handled."
+)
+
 API_REQUESTS: Final = Counter(
     "blockline_api_requests_total", "Requests answered, by route and status.", ["method", "route", "status"]
 )

@@ -183,7 +183,7 @@ def test_blocks_and_dead_letters(run: Run) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["doctor"], ["replay", "x"], ["what-if", "--now"], ["simulate", "f"], ["run", "restart", "x"], ["block", "new"]],
+    [["replay", "x"], ["what-if", "--now"], ["simulate", "f"], ["run", "restart", "x"], ["block", "new"]],
 )
 def test_what_isnt_there_yet_says_so(run: Run, arguments: list[str]) -> None:
     code, _, err = run(*arguments)
