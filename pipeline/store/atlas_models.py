@@ -228,12 +228,41 @@ def model_of(write: EntityWrite, guid: str) -> Any:
         raise StoreRefusedError(f"{write.type_name} {write.qualified_name}: {where}: {first['msg']}") from None
 
 
+def _kinds(attributes: Any) -> dict[str, type]:
+    """By the names on the wire: what a value must be so that the model leaves it as it is."""
+    strict = {StrictStr: str, StrictInt: int}
+    fields = attributes.__fields__.values()
+    return {field.alias: strict[field.type_] for field in fields if field.type_ in strict}
+
+
+_KINDS: Final = {type_name: _kinds(attributes) for type_name, (_, attributes) in _MODELS.items()}
+
+
 def body_of(write: EntityWrite, guid: str) -> dict[str, Any]:
-    """The entity as ``asset.save`` would send it, validated once.
+    """The entity as ``asset.save`` would send it.
+
+    A write of the engine's own that has nothing but attributes of the kinds its model declares is what the model would
+    dump (docs/adr/0034-plain-writes-skip-the-model.md); every other one is made into the model, and refused by it.
 
     Raises:
         StoreRefusedError: as :func:`model_of`.
     """
-    body: dict[str, Any] = model_of(write, guid).dict(by_alias=True, exclude_unset=True)
-    body["businessAttributes"] = None  # pyatlan says so, too; None is what a save leaves alone
+    body = _plain_body(write, guid)
+    if body is None:
+        body = model_of(write, guid).dict(by_alias=True, exclude_unset=True)
+        body["businessAttributes"] = None  # pyatlan says so, too; None is what a save leaves alone
     return body
+
+
+def _plain_body(write: EntityWrite, guid: str) -> dict[str, Any] | None:
+    kinds = _KINDS.get(write.type_name)
+    if kinds is None or write.unset or write.custom_attributes is not None or write.terms is not None:
+        return None
+    values: dict[str, Any] = {"qualifiedName": write.qualified_name}
+    for name, value in write.attributes.items():
+        if value is None:
+            continue
+        if type(value) is not kinds.get(name):  # no subclass: True is an int, and an enum's member a str
+            return None
+        values[name] = value
+    return {"typeName": write.type_name, "guid": guid, "attributes": values, "businessAttributes": None}
