@@ -85,6 +85,7 @@ def _up(commands: Any) -> None:
     up.add_argument("--atlas", metavar="URL", help="an Apache Atlas instead of the embedded one")
     up.add_argument("--kafka", metavar="HOST:PORT", help="a Kafka instead of the embedded broker")
     up.add_argument("--transport", choices=("direct", "sockets"), help="how messages get to the vertices")
+    up.add_argument("--shards", type=int, metavar="N", help="number of sinks; may change between starts (1)")
     up.add_argument("--isolated", action="store_true", default=None, help="each vertex in a process of its own")
 
 

@@ -26,7 +26,7 @@ STOP_S: Final = 3
 BACKLOG: Final = 2048
 LISTENING_S: Final = 0.005
 KEEP_ALIVE_S: Final = 30
-_FLAGS: Final = {name: name for name in ("data", "host", "port", "atlas", "kafka", "transport")}
+_FLAGS: Final = {name: name for name in ("data", "host", "port", "atlas", "kafka", "transport", "shards")}
 _LOG: Final = logging.getLogger("blockline.up")
 
 

@@ -29,8 +29,9 @@ from pipeline.store.port import EntityStore
 from pipeline.topology.build import atlas_vertex, runner_vertex
 from pipeline.web.port import WebClient
 from sinks.atlas.admission import Admission
+from sinks.atlas.answers import Shard
 from sinks.atlas.counting import CountingObserver
-from sinks.atlas.handler import AtlasSinkHandler, Shard
+from sinks.atlas.handler import AtlasSinkHandler
 from sinks.atlas.server import build_server as build_atlas_server
 from sinks.dead_letter.handler import DeadLetterHandler, replayed_of
 from sinks.dead_letter.server import build_server as build_dead_letter_server

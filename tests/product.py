@@ -47,7 +47,8 @@ class Product:
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "up.log"
         self._environment = {**os.environ, **(environment or {}), "BLOCKLINE_ADMIN_PASSWORD": self.password}
-        self._arguments = arguments
+        self.arguments = arguments
+        """Of the next start."""
         self._process: subprocess.Popen[bytes] | None = None
         self._clock = SystemClock()
 
@@ -72,7 +73,7 @@ class Product:
                 [
                     *(sys.executable, "-m", "cli", "up"),
                     *("--data", str(self.folder / "data"), "--port", str(self.port)),
-                    *self._arguments,
+                    *self.arguments,
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

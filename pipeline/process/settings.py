@@ -41,7 +41,7 @@ class ServerSettings:
         is_secret=True,
     )
     mail_from: str = _setting("blockline@localhost", "Sender of mails.")
-    shards: int = _setting(1, "Number of sinks, 1 to 256; may change between starts.")
+    shards: int = _setting(1, "Number of sinks, 1 to 256; may change between starts.", flag="--shards")
     secrets_dir: str = _setting(
         "", "Folder of the secrets that templates name, one file each; without it, `secrets` in the data folder."
     )

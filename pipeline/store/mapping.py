@@ -15,6 +15,8 @@ from pipeline.messages.seal import Seal, Sealed
 from pipeline.store import types
 from pipeline.store.port import Entity
 
+ENGINE: Final = "blockline"
+"""Who asks where nobody did: no user may be called so."""
 _NAME_CHARS_MAX: Final = 200
 _LETTER_NAME_CHARS: Final = 16
 
@@ -101,6 +103,22 @@ def dead_letter_write(letter: DeadLetter) -> EntityWrite:
     return EntityWrite(type_name=types.DEAD_LETTER, qualified_name=f"{DEAD_LETTER_PREFIX}{name}", attributes=attributes)
 
 
+def sent_on_write(letter: DeadLetter, seal: Seal) -> EntityWrite:
+    """A letter that is nobody's to read: the engine itself asks that these bytes are sent again."""
+    kept = dead_letter_write(letter)
+    body = {"v": 1, "by": ENGINE, "at": letter.at, "sha256": letter.payload_sha256}
+    return kept.model_copy(update={"attributes": kept.attributes | _asked(kept.qualified_name, body, seal)})
+
+
+def _asked(qualified_name: str, body: dict[str, Any], seal: Seal) -> dict[str, Any]:
+    return {
+        types.DEAD_LETTER_REPLAY: seal.seal(Sealed.REPLAY, qualified_name, body),
+        types.DEAD_LETTER_REPLAY_STATUS: ReplayStatus.ASKED.value,
+        types.DEAD_LETTER_REPLAY_BY: body["by"],
+        types.DEAD_LETTER_REPLAY_AT: body["at"],
+    }
+
+
 def replay_write(letter: Entity, *, by: str, at: int, seal: Seal) -> EntityWrite:
     """The request to send a dead letter again; the same bytes are meant, whatever is written on the entity later.
 
@@ -110,13 +128,7 @@ def replay_write(letter: Entity, *, by: str, at: int, seal: Seal) -> EntityWrite
     return EntityWrite(
         type_name=types.DEAD_LETTER,
         qualified_name=letter.qualified_name,
-        attributes={
-            "name": letter.attributes["name"],
-            types.DEAD_LETTER_REPLAY: seal.seal(Sealed.REPLAY, letter.qualified_name, body),
-            types.DEAD_LETTER_REPLAY_STATUS: ReplayStatus.ASKED.value,
-            types.DEAD_LETTER_REPLAY_BY: by,
-            types.DEAD_LETTER_REPLAY_AT: at,
-        },
+        attributes={"name": letter.attributes["name"], **_asked(letter.qualified_name, body, seal)},
     )
 
 

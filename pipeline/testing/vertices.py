@@ -46,6 +46,9 @@ class SinkVertex:
         self._nodes: list[_SinkNode] = []
         self._count = 0
         self._incarnations = 0
+        self._is_retiring = False
+        self.is_gone = False
+        """Whether the vertex was taken out of the pipeline, its queue with it."""
         self._start()
 
     def push(self, payload: bytes) -> None:
@@ -66,6 +69,28 @@ class SinkVertex:
             old.is_leaving = True
             self._world.scheduler.after(self._world.chance.between(1_000, 60_000), old.node.crash)
 
+    def roll(self, old_for_ms: int) -> None:
+        """Another number of sinks is rolled out: the incarnations before work on for a while, counting as they did."""
+        self._is_retiring = False
+        before = list(self._nodes)
+        self._start()
+        for old in before:
+            self._world.scheduler.after(old_for_ms, old.node.crash)
+
+    def retire(self, after_ms: int) -> None:
+        """With fewer sinks there is no such vertex any more, and what is in its queue then is lost."""
+
+        def end() -> None:
+            if not self._is_retiring:
+                return
+            self.is_gone = True
+            self._queue.clear()
+            for sink in list(self._nodes):
+                sink.node.crash()
+
+        self._is_retiring = True
+        self._world.scheduler.after(after_ms, end)
+
     def freeze(self) -> None:
         """An incarnation stands still for longer than its lease, perhaps; meanwhile another one starts."""
         if not self._nodes:
@@ -78,6 +103,8 @@ class SinkVertex:
 
     def _start(self) -> None:
         world = self._world
+        if self.is_gone:
+            return
         node = world.new_node(f"atlas-{self._shard}")
         self._incarnations += 1
         clock = NodeClock(world.scheduler, node)
@@ -107,7 +134,7 @@ class SinkVertex:
         for item in taken:
             world.scheduler.after(world.chance.between(500, _ACK_WAIT_MS), partial(self._put, item))
         if not self._nodes:
-            world.scheduler.after(_RESTART_MS, lambda: None if self._nodes else self._start())
+            world.scheduler.after(_RESTART_MS, lambda: None if self._nodes or self.is_gone else self._start())
 
     def _put(self, item: tuple[str, bytes]) -> None:
         self._queue.append(item)

@@ -29,8 +29,9 @@ from pipeline.store.kubernetes import ClusterAccess, KubernetesLeaseRecords
 from pipeline.store.open import open_store
 from pipeline.store.pyatlan_client import load as load_models
 from sinks.atlas.admission import Admission
+from sinks.atlas.answers import Shard
 from sinks.atlas.counting import CountingObserver
-from sinks.atlas.handler import AtlasSinkHandler, Shard
+from sinks.atlas.handler import AtlasSinkHandler
 from sinks.atlas.leased import LeasedSink
 from sinks.atlas.server import build_server
 

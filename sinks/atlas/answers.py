@@ -8,6 +8,19 @@ from pipeline.messages.envelopes import DeadLetter
 
 
 @dataclass(frozen=True, slots=True)
+class Shard:
+    """Which of how many sinks this one is."""
+
+    number: int
+    shards: int
+
+    @property
+    def vertex(self) -> str:
+        """Its name in the pipeline."""
+        return f"atlas-{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
 class Ok:
     """Done, or nothing to do: never give it again."""
 

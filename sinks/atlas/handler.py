@@ -19,31 +19,19 @@ from pipeline.store import types
 from pipeline.store.leases import SlotLease
 from pipeline.store.mapping import dead_letter_write, effect_writes
 from pipeline.store.port import EntityStore, Query, StoreRefusedError, StoreUnavailableError, StoreUnknownError
-from sinks.atlas.answers import Answer, Fallback, Ok, Retry, SinkObserver
+from sinks.atlas.answers import Answer, Fallback, Ok, Retry, Shard, SinkObserver
 from sinks.atlas.blame import OneByOne
 from sinks.atlas.cache import KEPT_RUNS_MAX, Kept, WrittenRuns
 from sinks.atlas.judging import Judge, Loaded, Plan
 from sinks.atlas.planning import Planner
 from sinks.atlas.reading import NO_SUCH_RUN, Admits, Message, NoRun, Reader
+from sinks.atlas.strays import Stray, Strays
 from sinks.atlas.writing import BulkWriter, Fate, Piece, Written
 
 UNTRIED: Final = "a write before this one has an unknown outcome"
 ALONE_TRIES_MAX: Final = 3
 """How often the sink may fail on one run alone before that run is given up; the plane waits between the tries."""
 NO_LEASE: Final = "another sink holds these slots, or the lease ends too soon"
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """Which of how many sinks this one is."""
-
-    number: int
-    shards: int
-
-    @property
-    def vertex(self) -> str:
-        """Its name in the pipeline."""
-        return f"atlas-{self.number}"
 
 
 @dataclass(slots=True)
@@ -85,6 +73,7 @@ class AtlasSinkHandler:
         self._planner = Planner(Judge(seal, evaluator), store, observer)
         self._writer = BulkWriter(store, lease, clock, observer)
         self._alone = OneByOne(self._planner, self._writer)
+        self._strays = Strays(store, seal, clock, shard, observer)
         self._failed_alone: dict[str, int] = {}
 
     async def handle(self, batch: Sequence[tuple[str, bytes]]) -> dict[str, Answer]:
@@ -107,7 +96,7 @@ class AtlasSinkHandler:
 
     async def _each_run(self, batch: Sequence[tuple[str, bytes]], answers: dict[str, Answer]) -> None:
         """A batch on which the sink failed, run by run: whoever isn't to blame goes on."""
-        for guid, group in self._group(batch, answers).items():
+        for guid, group in self._group(batch, answers, []).items():
             given = [(ident, payload) for ident, payload, _ in group.given]
             try:
                 await self._handle(given, answers)
@@ -161,7 +150,10 @@ class AtlasSinkHandler:
         return False
 
     async def _handle(self, batch: Sequence[tuple[str, bytes]], answers: dict[str, Answer]) -> None:
-        groups = self._group(batch, answers)
+        strays: list[Stray] = []
+        groups = self._group(batch, answers, strays)
+        if strays:
+            answers.update(await self._strays.send_on(strays))
         # Taken before reading: what people did before this moment is read, so judging by it cuts nobody short.
         now_ms = self._clock.now_ms()
         loaded = await self._reader.load({guid: group.messages for guid, group in groups.items()}, self._cache, now_ms)
@@ -186,7 +178,9 @@ class AtlasSinkHandler:
         for guid, nothing in gone.items():
             answers.update(await self._of_no_run(guid, groups[guid], nothing))
 
-    def _group(self, batch: Sequence[tuple[str, bytes]], answers: dict[str, Answer]) -> dict[str, Group]:
+    def _group(
+        self, batch: Sequence[tuple[str, bytes]], answers: dict[str, Answer], strays: list[Stray]
+    ) -> dict[str, Group]:
         groups: dict[str, Group] = {}
         for ident, payload in batch:
             try:
@@ -194,12 +188,10 @@ class AtlasSinkHandler:
             except MalformedError as error:
                 answers[ident] = self._fallback(payload, str(error), None)
                 continue
-            owner = shard_of(message.run_guid, self._shard.shards)
-            if owner == self._shard.number:
+            if shard_of(message.run_guid, self._shard.shards) == self._shard.number:
                 groups.setdefault(message.run_guid, Group()).given.append((ident, payload, message))
             else:
-                sentence = f"this run belongs to atlas-{owner}"
-                answers[ident] = self._fallback(payload, sentence, message.run_guid)
+                strays.append((ident, payload, message))
         return groups
 
     async def _of_no_run(self, guid: str, group: Group, nothing: NoRun) -> dict[str, Answer]:

@@ -18,9 +18,10 @@ from pipeline.store import types
 from pipeline.store.mapping import CommandView
 from pipeline.store.port import EntityStore
 from pipeline.testing.handlers import Orchestrator, Sink, SinkPorts, Timer
+from pipeline.testing.resharding import ReshardingWorld
 from pipeline.testing.world import World
 from sinks.atlas.blame import OneByOne
-from sinks.atlas.handler import AtlasSinkHandler
+from sinks.atlas.handler import AtlasSinkHandler, Group
 from sinks.atlas.judging import Judge, Loaded, Plan, in_order
 from sinks.atlas.planning import Planner
 from sinks.atlas.reading import Reader
@@ -434,6 +435,37 @@ def _world(handlers: type[RealHandlers]) -> Callable[[int], World]:
     return lambda seed: World(seed, handlers())
 
 
+class LettersForStrays(AtlasSinkHandler):
+    """A result of another sink's run is refused for good."""
+
+    def _group(self, batch: Sequence[tuple[str, bytes]], answers: dict[str, Any], strays: list[Any]) -> dict[str, Any]:
+        mine: list[Any] = []
+        groups = super()._group(batch, answers, mine)
+        answers.update({ident: self._fallback(payload, "not mine", None) for ident, payload, _ in mine})
+        return groups
+
+
+class JudgesStrays(AtlasSinkHandler):
+    """Whatever comes is judged, whoever owns it."""
+
+    def _group(self, batch: Sequence[tuple[str, bytes]], answers: dict[str, Any], strays: list[Any]) -> dict[str, Any]:
+        mine: list[Any] = []
+        groups = super()._group(batch, answers, mine)
+        for stray in mine:
+            groups.setdefault(stray[2].run_guid, Group()).given.append(stray)
+        return groups
+
+
+def _resharded(sink: type[AtlasSinkHandler]) -> Callable[[int], ReshardingWorld]:
+    handlers = RealHandlers()
+    handlers.sink_type = sink
+    return lambda seed: ReshardingWorld(seed, handlers)
+
+
+RESHARDED: dict[str, Callable[[int], ReshardingWorld]] = {
+    "4 a result of another sink's run is refused": _resharded(LettersForStrays),
+    "4 a sink judges runs it doesn't own": _resharded(JudgesStrays),
+}
 MISTAKES: dict[str, Callable[[int], World]] = {
     "1 the creator writes the status": creator_writes_the_status,
     "2 the verdict is written before the state": _world(VerdictApart),

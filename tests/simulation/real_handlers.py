@@ -8,8 +8,8 @@ from pipeline.spec.expressions import Evaluator
 from pipeline.store.port import EntityStore
 from pipeline.testing.handlers import Orchestrator, Sink, SinkAnswer, SinkPorts, Timer
 from sinks.atlas.admission import Admission
-from sinks.atlas.answers import Fallback, Ok
-from sinks.atlas.handler import AtlasSinkHandler, Shard
+from sinks.atlas.answers import Fallback, Ok, Shard
+from sinks.atlas.handler import AtlasSinkHandler
 from sources.timer.handler import TimerHandler
 from udfs.orchestrator.handler import OrchestratorHandler
 

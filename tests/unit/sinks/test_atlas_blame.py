@@ -9,8 +9,8 @@ from pipeline.store.mapping import command_view
 from pipeline.store.port import StoreUnknownError
 from pipeline.testing.fake_evaluator import FakeEvaluator
 from sinks.atlas.admission import Admission
-from sinks.atlas.answers import Fallback, Ok, Retry
-from sinks.atlas.handler import AtlasSinkHandler, Shard
+from sinks.atlas.answers import Fallback, Ok, Retry, Shard
+from sinks.atlas.handler import AtlasSinkHandler
 from tests.unit.sinks.world import NOTHING, NOW, SEAL, SinkWorld, result, table, task
 
 

@@ -11,8 +11,8 @@ from pipeline.store.mapping import command_view
 from pipeline.store.port import Entity, StoreRefusedError, StoreUnavailableError
 from pipeline.testing.fake_evaluator import FakeEvaluator
 from sinks.atlas.admission import Admission
-from sinks.atlas.answers import Fallback, Ok, Retry
-from sinks.atlas.handler import ALONE_TRIES_MAX, AtlasSinkHandler, Shard
+from sinks.atlas.answers import Fallback, Ok, Retry, Shard
+from sinks.atlas.handler import ALONE_TRIES_MAX, AtlasSinkHandler
 from tests.unit.sinks.world import NOTHING, NOW, SEAL, SinkWorld, Wire, result, task
 
 POISON = "g" * 70_000

@@ -18,13 +18,14 @@ from pipeline.store.starting import request_body, run_write
 from pipeline.testing.fake_evaluator import FakeEvaluator
 from pipeline.testing.handlers import MemoryDirectory
 from sinks.atlas.admission import Admission
-from sinks.atlas.answers import Answer
-from sinks.atlas.handler import AtlasSinkHandler, Shard
+from sinks.atlas.answers import Answer, Shard
+from sinks.atlas.handler import AtlasSinkHandler
 from tests.simulation.real_handlers import QuietObserver
 
 NOW = 1_800_000_000_000
 SEAL = Seal(b"a key of thirty-two bytes or more")
 NOTHING: dict[str, Any] = {}
+ALONE = Shard(0, 1)
 
 
 class TestClock:
@@ -124,14 +125,14 @@ class SinkWorld:
         self.directory = MemoryDirectory([Person("ann", "ann@example.org", roles=("requester",)), Person("mallory")])
         self.sink = self.new_sink()
 
-    def new_sink(self) -> AtlasSinkHandler:
+    def new_sink(self, shard: Shard = ALONE) -> AtlasSinkHandler:
         return AtlasSinkHandler(
             self.wire,
             SEAL,
             FakeEvaluator(),
             self.lease,
             self.clock,
-            shard=Shard(0, 1),
+            shard=shard,
             admission=Admission(self.store, self.directory, NOTHING),
             observer=self.observer,
         )
