@@ -233,7 +233,8 @@ class RealSystems:
         if (folder / "data" / "meta.properties").exists():
             return
         ident = configuration.cluster_id(str(self.folder).encode())
-        tool = ("kafka.tools.StorageTool", "format", "-t", ident, "-c", str(folder / "server.properties"))
+        # In one word: every 64th begins with a dash.
+        tool = ("kafka.tools.StorageTool", "format", f"--cluster-id={ident}", "-c", str(folder / "server.properties"))
         done = subprocess.run(
             [self.artifacts.java, "-Xmx128m", "-cp", f"{self.artifacts.kafka}/*", *tool],
             capture_output=True,
