@@ -5,6 +5,7 @@ from typing import Final, Protocol
 import httpx
 from starlette.types import ASGIApp
 
+from cli.isolated import Account
 from cli.readiness import STORE_S, is_store_well
 from pipeline.core.clock import Clock
 from pipeline.core.errors import BlocklineError
@@ -14,6 +15,7 @@ from pipeline.local.atlas.build import build_service
 from pipeline.local.atlas.database import Database
 from pipeline.local.atlas.guard import Guard
 from pipeline.local.atlas.outbox import Outbox
+from pipeline.local.atlas.users import ENGINE_NAME
 from pipeline.local.atlas.wire import ServiceWire
 from pipeline.process.settings import ServerSettings, variable_of
 from pipeline.store.atlas import AtlasEntityStore
@@ -42,6 +44,10 @@ class AtlasSide(Protocol):
     """What answers for it on our own port, if it does."""
     outbox: Outbox | None
     """What sends its events, if that is our affair."""
+
+    def account(self, address: str) -> Account:
+        """The engine's, for other processes; ``address`` is our own port's."""
+        ...
 
     def store(self) -> AtlasEntityStore:
         """The engine's store on it, once it is started; the caller closes it."""
@@ -73,6 +79,11 @@ class EmbeddedAtlas:
         self.app: ASGIApp | None = None
         self.outbox: Outbox | None = Outbox(database, clock)
         self._wire: ServiceWire | None = None
+
+    def account(self, address: str) -> Account:
+        """See :class:`AtlasSide`."""
+        token, _ = self._login
+        return Account(address, ENGINE_NAME, token)
 
     async def start(self) -> None:
         """See :class:`AtlasSide`."""
@@ -108,8 +119,14 @@ class ApacheAtlas:
             AtlasError: the address isn't one, or there is no account to sign in with.
         """
         self._url, user, password = _account(settings)
+        self._account = Account(self._url, user, password)
         self._login = httpx.BasicAuth(user, password)
         self.access = AtlasAccess.basic(self._url, user, password)
+
+    def account(self, address: str) -> Account:
+        """See :class:`AtlasSide`; the same from everywhere."""
+        del address
+        return self._account
 
     async def start(self) -> None:
         """See :class:`AtlasSide`."""

@@ -24,6 +24,7 @@ from cli.adapters import AtlasAudit, KeptMails
 from cli.atlas import ApacheAtlas, AtlasSide, EmbeddedAtlas
 from cli.data_folder import DataFolder
 from cli.front import front
+from cli.isolated import INSIDE, Surroundings, processes
 from cli.manifests import RUNNERS, manifest_of
 from cli.readiness import LOOK_S, SinkWatch
 from cli.topic import AtlasTopic, EmbeddedTopic, KafkaTopic, Topic
@@ -33,6 +34,7 @@ from pipeline.cdc.assigned import AssignedReader, TopicFollower
 from pipeline.cdc.consumer import GroupReader
 from pipeline.cdc.offsets import Position
 from pipeline.core.clock import Clock
+from pipeline.core.limits import STORE_WRITE_TIMEOUT_S
 from pipeline.directory.embedded import EmbeddedDirectory
 from pipeline.expressions.cel import CelEvaluator
 from pipeline.local.atlas.database import Database
@@ -49,6 +51,7 @@ from pipeline.messages.seal import Seal
 from pipeline.process.metrics import CDC_PENDING, OUTBOX_PENDING
 from pipeline.process.settings import ServerSettings, secrets_folder
 from pipeline.secrets.folder import FolderSecrets
+from pipeline.store.file_lease import forget_holders
 from pipeline.store.gathering import GatheringStore
 from pipeline.topology.values import Values
 from pipeline.web.open import open_web_client
@@ -70,11 +73,13 @@ class Machine:
         folder: DataFolder,
         clock: Clock,
         *,
+        environment: Mapping[str, str],
         tell_passwords: Callable[[Mapping[str, str]], None],
     ) -> None:
-        """``folder`` is held. ``tell_passwords`` says those of the users that a first start makes, by name: at once,
-        since nobody can say them later, whatever becomes of the start.
+        """``folder`` is held; ``environment`` is this process' own. ``tell_passwords`` says those of the users that a
+        first start makes, by name: at once, since nobody can say them later, whatever becomes of the start.
         """
+        self._environment = environment
         self._tell_passwords = tell_passwords
         self._settings = settings
         self._folder = folder
@@ -91,13 +96,15 @@ class Machine:
         self.has_outbox = False
         """Whether mails stay on this machine."""
 
-    async def start(self, public_url: str, loaded: "Future[None]") -> ASGIApp:
-        """Start all but the plane; the app of API and embedded Atlas. ``loaded`` is done when pyatlan is imported.
+    async def start(self, address: str, loaded: "Future[None]") -> ASGIApp:
+        """Start all but the port; the app of API and embedded Atlas, that is to be served at ``address``. ``loaded`` is
+        done when pyatlan is imported.
 
         Raises:
             BlocklineError: something can't be started; :meth:`stop` stops what was.
         """
         seal = Seal(self._folder.engine_key())
+        public_url = self._settings.public_url or address
         starting = asyncio.create_task(self._topic.start())
         self._stack.push_async_callback(self._topic.stop)
         database = Database(self._folder.database)
@@ -107,6 +114,8 @@ class Machine:
         guard = Guard(users, self._clock)
         atlas = self._atlas = self._atlas_of(database, guard)
         await atlas.start()
+        if atlas.outbox is not None:
+            forget_holders(self._folder.path)
         store = atlas.store()
         self._stack.push_async_callback(store.aclose)
         audit = AtlasAudit(atlas.access, atlas.transport)
@@ -131,12 +140,13 @@ class Machine:
             on_done=self._on_done(outbox),
             clock=self._clock,
             folder=self._folder.path,
+            settles_s=STORE_WRITE_TIMEOUT_S if self._settings.atlas else 0.0,
             shards=self._settings.shards,
             public_url=public_url,
         )
         await self._follow(database if isinstance(reader, OutboxReader) else None)
         await asyncio.wrap_future(loaded)
-        await self._run_plane(parts)
+        await self._run_plane(parts, address)
         if outbox is not None:
             self._background(partial(self._relay, outbox), "outbox")
         self._background(self._look, "readiness")
@@ -248,9 +258,11 @@ class Machine:
         async for told in follower.notifications():
             self.hub.publish(told)
 
-    async def _run_plane(self, parts: Parts) -> None:
-        manifest = manifest_of(parts.registry, Values(shards=parts.shards))
-        self._plane = LocalPlane(manifest, self._hosts(parts), self._clock)
+    async def _run_plane(self, parts: Parts, address: str) -> None:
+        values = Values(shards=parts.shards)
+        manifest = manifest_of(parts.registry, values)
+        hosts = self._isolated(parts, manifest, values, address) if self._settings.is_isolated else self._hosts(parts)
+        self._plane = LocalPlane(manifest, hosts, self._clock)
         self._stack.push_async_callback(self._plane.stop)
         await self._plane.start()
         collector = PlaneCollector(self._plane)
@@ -262,9 +274,28 @@ class Machine:
         threads = in_threads({name: factories[name] for name in blocking_vertices(parts.registry)})
         if self._settings.transport == "direct":
             return direct(factories) | threads
+        return over_sockets(factories, self._run_dir()) | threads
+
+    def _isolated(self, parts: Parts, manifest: str, values: Values, address: str) -> dict[str, HostMaker]:
+        if self._atlas is None:
+            raise RuntimeError("the Atlas wasn't started")
+        surroundings = Surroundings(
+            settings=self._settings,
+            environment=self._environment,
+            data=self._folder.path.absolute(),
+            engine_key=self._folder.engine_key(),
+            atlas=self._atlas.account(address),
+            address=address,
+            public_url=parts.public_url,
+            token=self._token,
+        )
+        inside = direct({name: factory for name, factory in servers(parts).items() if name in INSIDE})
+        return inside | processes(manifest, values, surroundings, self._run_dir(), self._clock)
+
+    def _run_dir(self) -> Path:
         run_dir = _socket_folder(self._folder.path)
         self._stack.callback(shutil.rmtree, run_dir, ignore_errors=True)
-        return over_sockets(factories, run_dir) | threads
+        return run_dir
 
     def _background(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
         """Run it until the stop; begun anew when it fails (a full disk that has room again)."""

@@ -1,4 +1,4 @@
-"""``blockline up``: the whole product in one process, on one port."""
+"""``blockline up``: the whole product on one port, in one process or in one a vertex."""
 
 import asyncio
 import contextlib
@@ -65,9 +65,15 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
-    machine = Machine(settings, folder, clock, tell_passwords=partial(_tell_passwords, context))
+    machine = Machine(
+        settings,
+        folder,
+        clock,
+        environment=context.environment,
+        tell_passwords=partial(_tell_passwords, context),
+    )
     try:
-        starting = asyncio.create_task(machine.start(settings.public_url or address, loaded))
+        starting = asyncio.create_task(machine.start(address, loaded))
         app = await _unless(stopping, starting)
         if app is None:
             starting.cancel()
@@ -152,8 +158,6 @@ def _refuse(settings: ServerSettings) -> None:
         from cli.atlas import refuse_unusable  # noqa: PLC0415  (imports much of the product)
 
         refuse_unusable(settings)
-    if settings.is_isolated:
-        raise UpError("A process for each vertex (--isolated) isn't available in this version.")
 
 
 def _listener(settings: ServerSettings) -> socket.socket:

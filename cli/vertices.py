@@ -46,7 +46,9 @@ from udfs.runners.server import build_server as build_runner_server
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the vertices of one machine share. ``folder`` holds the leases' locks."""
+    """What the vertices of one machine share. ``folder`` holds the leases' locks; ``settles_s`` is for how long the
+    store may carry out what a process sent that was killed.
+    """
 
     store: EntityStore
     seal: Seal
@@ -60,6 +62,7 @@ class Parts:
     on_done: Callable[[list[Position]], Awaitable[None]]
     clock: Clock
     folder: Path
+    settles_s: float
     shards: int
     public_url: str
 
@@ -144,7 +147,7 @@ def _atlas(parts: Parts, shard: int) -> ServerFactory:
         parts.store,
         parts.seal,
         parts.evaluator,
-        FileSlotLease(parts.folder, shard, parts.shards),
+        FileSlotLease(parts.folder, shard, parts.shards, parts.clock, settles_s=parts.settles_s),
         parts.clock,
         shard=Shard(shard, parts.shards),
         admission=Admission(parts.store, parts.directory, parts.registry.defaults(parts.registry.runner_types())),

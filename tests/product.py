@@ -16,7 +16,7 @@ import httpx
 
 from pipeline.process.clock import SystemClock
 
-START_TIMEOUT_S: Final = 60.0
+START_TIMEOUT_S: Final = 200.0
 STOP_TIMEOUT_S: Final = 20.0
 _POLL_S: Final = 0.02
 

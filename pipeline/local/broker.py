@@ -176,7 +176,7 @@ class LocalBroker:
         self.starts += 1
         self._next = None
         program = _program() if self._program is None else self._program
-        script = Path(__file__).with_name("broker_child.py")
+        script = Path(__file__).with_name("child.py")
         listen = f"tcp://{self.bootstrap}"
         self._child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", str(script), str(os.getpid()), str(program)),

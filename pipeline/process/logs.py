@@ -11,7 +11,7 @@ from pipeline.core.errors import BlocklineError
 from pipeline.messages.canonical import encode
 
 _TEXT: Final = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-_LOUD: Final = ("httpx", "httpcore", "pyatlan", "uvicorn", "asyncio", "urllib3", "pynumaflow")
+_LOUD: Final = ("aiorun", "httpx", "httpcore", "pyatlan", "uvicorn", "asyncio", "urllib3", "pynumaflow")
 """Loggers that speak of every request; kept at WARNING unless DEBUG was asked for."""
 
 

@@ -74,7 +74,9 @@ class ServerSettings:
     atlas_user: str = _setting("", "Account of the engine in `BLOCKLINE_ATLAS`; it must be an administrator's.")
     atlas_password: str = _setting("", "Password of that account.", is_secret=True)
     is_isolated: bool = _setting(
-        False, "Each vertex in a process of its own; not available in this version.", flag="--isolated"
+        False,
+        "Each vertex in a process of its own, as in a cluster; one that crashes or hangs takes nothing else along.",
+        flag="--isolated",
     )
     transport: str = _setting(
         "direct",
@@ -109,6 +111,9 @@ class VertexSettings:
     service_account_dir: str = _setting(
         "/var/run/secrets/kubernetes.io/serviceaccount",
         "Where the pod's service account is mounted: a sink leases its slots by it.",
+    )
+    lease_dir: str = _setting(
+        "", "Folder of locks by which a sink leases its slots on one machine, in place of a Kubernetes `Lease`."
     )
     socket_dir: str = _setting("/var/run/numaflow", "Where the platform expects the vertex' socket.")
     log_level: str = _setting("INFO", "`DEBUG`, `INFO`, `WARNING` or `ERROR`.")

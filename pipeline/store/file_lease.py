@@ -1,22 +1,40 @@
 """The lease of a shard on one machine: locks on files, which the kernel takes back when their holder ends.
 
-So nobody waits for a lease to run out: what a killed process held is free at once, and what is held can't be lost to
-a clock. The files stay behind; only the locks on them count.
+So nobody waits for a lease to run out, and what is held can't be lost to a clock. But a holder that was killed may
+have a write under way that its store still carries out: its file says that it is held until it is given back, and who
+finds that, under a lock that is free, first waits as long as such a write may take.
 
 A shard has its file for itself. Shards of two different numbers of shards have ranges that overlap under different
 names, so all that count with the same number share one more file, in which that number is written; who counts with
-another one waits until nobody holds it, and writes its own.
+another one waits until nobody holds it, and writes its own. Where one of the old holders was killed, all the new ones
+wait.
 """
 
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from pipeline.core.limits import LEASE_S
+from pipeline.core.clock import Clock
+from pipeline.core.limits import LEASE_S, STORE_WRITE_TIMEOUT_S
 
 _MODE: Final = 0o600
 _NUMBER_BYTES: Final = 16
+_HELD: Final = b"held"
+
+
+def forget_holders(folder: Path) -> None:
+    """Nothing that a killed holder sent is under way any more, since their store itself has ended since: nobody waits
+    for that. For who holds ``folder``, before anybody acquires.
+    """
+    for path in _files(folder):
+        if path.stat().st_size:
+            os.truncate(path, 0)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return folder.glob("lease-*.lock")
 
 
 class FileSlotLease:
@@ -25,51 +43,87 @@ class FileSlotLease:
     Two leases of one process exclude each other like those of two processes.
     """
 
-    def __init__(self, folder: Path, shard: int, shards: int) -> None:
-        """``folder`` exists and is on a local disk (a lock on a network share isn't one)."""
-        self._number = str(shards).encode()
-        self._own = _LockFile(folder / f"lease-{shard}.lock")
+    def __init__(
+        self, folder: Path, shard: int, shards: int, clock: Clock, *, settles_s: float = STORE_WRITE_TIMEOUT_S
+    ) -> None:
+        """``folder`` exists and is on a local disk (a lock on a network share isn't one). ``settles_s``: for how long
+        the store may still carry out what a killed holder sent; 0 where it ends with the holder.
+        """
+        self._folder = folder
+        self._shards = shards
+        self._own = _LockFile(_lease_file(folder, shard))
         self._shared = _LockFile(folder / "shards.lock")
+        self._clock = clock
+        self._settles_s = settles_s
+        self._from_s: float | None = None
 
     async def acquire(self) -> bool:
-        """See :class:`~pipeline.store.leases.SlotLease`.
+        """See :class:`~pipeline.store.leases.SlotLease`. False also while what a killed holder sent may be under way.
 
         Raises:
             OSError: the files can't be made.
         """
-        if self._is_held():
-            return True
+        if self._is_locked():
+            return self._has_settled()
         await self.release()
         # Held by itself it could have been removed between opening and locking it, hence the second look.
-        if self._agree() and self._own.lock(fcntl.LOCK_EX) and self._is_held():
-            return True
+        if self._agree() and self._own.lock(fcntl.LOCK_EX) and self._is_locked():
+            waits_s = self._settles_s if self._own.text() else 0.0
+            self._from_s = self._clock.monotonic_s() + waits_s
+            self._own.write(_HELD)
+            return self._has_settled()
         await self.release()
         return False
 
+    async def renew(self) -> None:
+        """It needs no renewal."""
+
     def remaining_s(self) -> float:
         """A full lease as long as the locks are held: they can't run out."""
-        return LEASE_S if self._is_held() else 0.0
+        return LEASE_S if self._is_locked() and self._has_settled() else 0.0
 
     async def release(self) -> None:
-        """See :class:`~pipeline.store.leases.SlotLease`."""
+        """See :class:`~pipeline.store.leases.SlotLease`; who only waited for it leaves the file as it was."""
+        if self._is_locked() and self._has_settled():
+            self._own.write(b"")
+        self._from_s = None
         self._own.close()
         self._shared.close()
 
-    def _is_held(self) -> bool:
+    def _has_settled(self) -> bool:
+        return self._from_s is not None and self._clock.monotonic_s() >= self._from_s
+
+    def _is_locked(self) -> bool:
         return self._own.is_current() and self._shared.is_current()
 
     def _agree(self) -> bool:
         """Share the file of the number of shards, with our number in it."""
         if not self._shared.lock(fcntl.LOCK_SH):
             return False
-        if self._shared.text() == self._number:
+        number = str(self._shards).encode()
+        if self._shared.text() == number:
             return True
         self._shared.close()
         if not self._shared.lock(fcntl.LOCK_EX):
             return False
-        self._shared.write(self._number)
+        self._hand_on()
+        self._shared.write(number)
         # Between letting go of the one lock and having the other, somebody may have written another number.
-        return self._shared.lock(fcntl.LOCK_SH) and self._shared.text() == self._number
+        return self._shared.lock(fcntl.LOCK_SH) and self._shared.text() == number
+
+    def _hand_on(self) -> None:
+        """Whether a holder was killed counts for all shards of the new number; nobody holds anything now."""
+        if not any(path.stat().st_size for path in _files(self._folder)):
+            return
+        files = [_lease_file(self._folder, shard) for shard in range(self._shards)]
+        for path in files:
+            path.write_bytes(_HELD)
+        for path in set(_files(self._folder)).difference(files):
+            os.truncate(path, 0)
+
+
+def _lease_file(folder: Path, shard: int) -> Path:
+    return folder / f"lease-{shard}.lock"
 
 
 class _LockFile:

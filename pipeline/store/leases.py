@@ -17,7 +17,9 @@ class SlotLease(Protocol):
     """
 
     async def acquire(self) -> bool:
-        """Take or keep the lease; False while another holder has it. Cheap when it is already held."""
+        """Take or keep the lease; False while another holder has it, or may have a write under way that it began before
+        it died. Cheap when it is already held.
+        """
         ...
 
     def remaining_s(self) -> float:

@@ -2,7 +2,7 @@
 
 Settings (by the rendered manifest): ``BLOCKLINE_SHARD`` of ``BLOCKLINE_SHARDS``, ``BLOCKLINE_ATLAS`` and its account,
 ``BLOCKLINE_ENGINE_KEY``, and the directory's; all of them are in docs/settings.md. Its slots are leased by a Kubernetes
-``Lease`` of the pod's namespace.
+``Lease`` of the pod's namespace, or by a file where ``BLOCKLINE_LEASE_DIR`` names a folder.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ import aiorun
 from pynumaflow._constants import SINK_SERVER_INFO_FILE_PATH, SINK_SOCK_PATH
 
 from pipeline.blocks.registry import Registry
+from pipeline.core.clock import Clock
 from pipeline.core.errors import BlocklineError
 from pipeline.directory.open import open_directory
 from pipeline.expressions.cel import CelEvaluator
@@ -25,6 +26,7 @@ from pipeline.process.clock import SystemClock
 from pipeline.process.logs import configure
 from pipeline.process.settings import SettingError, VertexSettings, engine_key, vertex_settings
 from pipeline.store.cluster_lease import ClusterSlotLease
+from pipeline.store.file_lease import FileSlotLease
 from pipeline.store.kubernetes import ClusterAccess, KubernetesLeaseRecords
 from pipeline.store.open import open_store
 from pipeline.store.pyatlan_client import load as load_models
@@ -32,7 +34,7 @@ from sinks.atlas.admission import Admission
 from sinks.atlas.answers import Shard
 from sinks.atlas.counting import CountingObserver
 from sinks.atlas.handler import AtlasSinkHandler
-from sinks.atlas.leased import LeasedSink
+from sinks.atlas.leased import LeasedSink, RenewedLease
 from sinks.atlas.server import build_server
 
 _USAGE_EXIT: Final = 2
@@ -80,15 +82,7 @@ def sink_of(settings: VertexSettings, environment: Mapping[str, str]) -> LeasedS
         raise SettingError("BLOCKLINE_SHARD is the number of this sink, from 0 to BLOCKLINE_SHARDS - 1.")
     seal, store, clock = Seal(engine_key(settings)), open_store(settings), SystemClock()
     directory, registry = open_directory(settings, clock), Registry.load(_BLOCKS)
-    pipeline = environment.get("NUMAFLOW_PIPELINE_NAME") or _PIPELINE
-    lease = ClusterSlotLease(
-        KubernetesLeaseRecords(ClusterAccess.in_pod(environment, Path(settings.service_account_dir)), pipeline, clock),
-        clock,
-        shard=settings.shard,
-        shards=settings.shards,
-        # A container that starts again in its pod is another holder: what the one before wrote may still be on its way.
-        holder=f"{environment.get('NUMAFLOW_POD') or pipeline}/{secrets.token_hex(_SUFFIX_BYTES)}",
-    )
+    lease = _lease(settings, environment, clock)
     handler = AtlasSinkHandler(
         store,
         seal,
@@ -100,6 +94,20 @@ def sink_of(settings: VertexSettings, environment: Mapping[str, str]) -> LeasedS
         observer=CountingObserver(settings.shard),
     )
     return LeasedSink(handler, lease, clock)
+
+
+def _lease(settings: VertexSettings, environment: Mapping[str, str], clock: Clock) -> RenewedLease:
+    if settings.lease_dir:
+        return FileSlotLease(Path(settings.lease_dir), settings.shard, settings.shards, clock)
+    pipeline = environment.get("NUMAFLOW_PIPELINE_NAME") or _PIPELINE
+    return ClusterSlotLease(
+        KubernetesLeaseRecords(ClusterAccess.in_pod(environment, Path(settings.service_account_dir)), pipeline, clock),
+        clock,
+        shard=settings.shard,
+        shards=settings.shards,
+        # A container that starts again in its pod is another holder: what the one before wrote may still be on its way.
+        holder=f"{environment.get('NUMAFLOW_POD') or pipeline}/{secrets.token_hex(_SUFFIX_BYTES)}",
+    )
 
 
 if __name__ == "__main__":

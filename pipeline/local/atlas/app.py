@@ -251,7 +251,10 @@ class _Endpoint:
                     return Caller(ENGINE_NAME, is_author=True, is_admin=True)
                 person = await self._guard.by_token(credentials)
             elif scheme.lower() == "basic":
-                person = await self._by_password(request, *_basic(credentials))
+                name, password = _basic(credentials)
+                if name == ENGINE_NAME and hmac.compare_digest(password.encode(), self._token):
+                    return Caller(ENGINE_NAME, is_author=True, is_admin=True)
+                person = await self._by_password(request, name, password)
         if person is None:
             raise AtlasError(Code.UNAUTHENTICATED, "Sign in with a user name and a password, or a token.")
         return Caller.of(person)
@@ -277,7 +280,9 @@ class _Slashes:
 
 
 def build_app(service: AtlasService, guard: Guard, engine_token: str) -> Starlette:
-    """The ASGI app over a service that is loaded. ``engine_token``: the Bearer token of the engine's own account."""
+    """The ASGI app over a service that is loaded. ``engine_token``: the Bearer token of the engine's own account, and
+    its password for those that sign in as to an Apache Atlas.
+    """
 
     def endpoint(handlers: dict[str, Handler]) -> _Endpoint:
         return _Endpoint(handlers, service, guard, engine_token)

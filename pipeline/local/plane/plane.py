@@ -159,10 +159,8 @@ class LocalPlane:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for wired in self._wired:
-            await wired.equipment.server.close()
-            if wired.equipment.fallback:
-                await wired.equipment.fallback.close()
+        servers = [server for wired in self._wired for server in (wired.equipment.server, wired.equipment.fallback)]
+        await asyncio.gather(*(server.close() for server in servers if server))  # a process takes its time to end
         self._watchdog.stop()
 
     def _blocked(self, vertex: str) -> None:

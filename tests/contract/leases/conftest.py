@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.limits import LEASE_S
+from pipeline.core.limits import LEASE_S, STORE_WRITE_TIMEOUT_S
 from pipeline.store.cluster_lease import ClusterSlotLease
 from pipeline.store.file_lease import FileSlotLease
 from pipeline.store.kubernetes import KubernetesLeaseRecords
@@ -40,6 +40,8 @@ class World:
 
     make: Callable[[int, int, HandClock], SlotLease]
     takes_over_after_s: float
+    dies: Callable[[SlotLease], None] = lambda _: None
+    """What the death of a lease's process does, beyond that nobody asks any more."""
     clock: HandClock = field(default_factory=HandClock)
     count: int = 0
 
@@ -66,7 +68,9 @@ Story = Callable[[World], Awaitable[None]]
 @contextlib.asynccontextmanager
 async def world_of(kind: str, folder: Path) -> AsyncIterator[World]:
     if kind == "file":
-        yield World(lambda shard, shards, _: FileSlotLease(folder, shard, shards), 0.0)
+        yield World(
+            lambda shard, shards, clock: FileSlotLease(folder, shard, shards, clock), STORE_WRITE_TIMEOUT_S, _kernel
+        )
         return
     async with contextlib.AsyncExitStack() as stack:
         records: LeaseRecords = MemoryLeaseRecords()
@@ -82,6 +86,13 @@ async def world_of(kind: str, folder: Path) -> AsyncIterator[World]:
             ),
             LEASE_S,
         )
+
+
+def _kernel(lease: SlotLease) -> None:
+    """Closes the files of a process that ends, and nothing else."""
+    assert isinstance(lease, FileSlotLease)
+    lease._own.close()
+    lease._shared.close()
 
 
 @pytest.fixture(params=["file", "memory", "kubernetes"])

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from pipeline.core.ids import slots_of_shard
-from pipeline.core.limits import LEASE_RENEW_S, LEASE_S
+from pipeline.core.limits import LEASE_RENEW_S, LEASE_S, STORE_WRITE_TIMEOUT_S
 from pipeline.store.leases import SlotLease
 from tests.contract.leases.conftest import Story, World
 
@@ -56,6 +56,38 @@ def test_what_is_given_back_is_free_at_once(tell: Tell) -> None:
         assert first.remaining_s() == 0
         assert await second.acquire()
         assert not await first.acquire()
+
+    tell(story)
+
+
+@pytest.mark.parametrize(("before", "after"), [((0, 1), (0, 1)), ((0, 2), (1, 3)), ((2, 4), (0, 1))])
+def test_what_a_holder_that_died_has_under_way_is_waited_for(
+    tell: Tell, before: tuple[int, int], after: tuple[int, int]
+) -> None:
+    async def story(world: World) -> None:
+        old = await world.held(*before)
+        world.dies(old)
+        new = world.lease(*after)
+        for _ in range(round(STORE_WRITE_TIMEOUT_S)):
+            assert not await new.acquire()
+            assert new.remaining_s() == 0
+            world.pass_time(0.99)
+        assert await gets_it_within(world, new, world.takes_over_after_s + 1)
+
+    tell(story)
+
+
+def test_who_waits_and_gives_up_leaves_the_wait_to_the_next(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        world.dies(await world.held())
+        first, second = world.lease(), world.lease()
+        assert not await first.acquire()
+        world.pass_time(STORE_WRITE_TIMEOUT_S / 2)
+        assert not await first.acquire()
+        await first.release()
+        world.dies(first)
+        assert not await second.acquire()
+        assert await gets_it_within(world, second, world.takes_over_after_s + 1)
 
     tell(story)
 

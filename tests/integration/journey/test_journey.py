@@ -185,12 +185,6 @@ def test_a_second_up_on_the_same_data_is_refused(stage: Stage) -> None:
     assert second.err == f"Another `blockline up` is running on the data in {folder}.\n"
 
 
-def test_what_up_cant_do_yet_is_said(stage: Stage, tmp_path: Path) -> None:
-    refused = stage.types("admin", "up", "--data", str(tmp_path), "--isolated")
-    assert refused.code == 1
-    assert "isn't available in this version" in refused.err
-
-
 def test_an_atlas_without_an_account_is_refused_before_anything_starts(stage: Stage, tmp_path: Path) -> None:
     refused = stage.types("admin", "up", "--data", str(tmp_path), "--atlas", "http://127.0.0.1:21000")
     assert refused.code == 1

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from pipeline.core.clock import Clock
 from pipeline.local.plane.direct import ServerFactory
 from pipeline.local.plane.plane import HostMaker, LocalPlane, direct, in_threads, over_sockets
 from pipeline.process.clock import SystemClock
+from tests.integration.plane.relayed import RelayedHost
 
 DEADLINE_S = 20.0
 EVENT_TIME = datetime(2026, 1, 1, tzinfo=UTC)
@@ -179,10 +181,17 @@ class Transport(Enum):
 
     SOCKETS = "sockets"
     DIRECT = "direct"
+    PROCESSES = "processes"
 
     def hosts(self, servers: Mapping[str, ServerFactory], folder: Path) -> dict[str, HostMaker]:
         """A host a server."""
-        return direct(servers) if self is Transport.DIRECT else over_sockets(servers, folder)
+        match self:
+            case Transport.DIRECT:
+                return direct(servers)
+            case Transport.SOCKETS:
+                return over_sockets(servers, folder)
+            case Transport.PROCESSES:
+                return {name: partial(RelayedHost, factory, directory=folder) for name, factory in servers.items()}
 
 
 @contextlib.asynccontextmanager
