@@ -9,7 +9,7 @@ from pipeline.core.limits import STORE_WRITE_TIMEOUT_S
 from pipeline.messages.changes import Tag
 from pipeline.messages.envelopes import EntityWrite
 from pipeline.store import types
-from pipeline.store.atlas_http import AtlasAccess, DeniedError, MissingError
+from pipeline.store.atlas_http import PURGE_PATH, AtlasAccess, DeniedError, MissingError
 from pipeline.store.kinds import Kind, kind_of
 from pipeline.store.port import (
     Entity,
@@ -106,6 +106,16 @@ class AtlasEntityStore:
         wanted = list(dict.fromkeys(guids))
         for start in range(0, len(wanted), GUIDS_A_REQUEST_MAX):
             await self._delete_some(wanted[start : start + GUIDS_A_REQUEST_MAX])
+
+    async def purge(self, guids: Sequence[str]) -> None:
+        """See :class:`~pipeline.store.port.EntityStore`; in several requests above 50."""
+        wanted = list(dict.fromkeys(guids))
+        for start in range(0, len(wanted), GUIDS_A_REQUEST_MAX):
+            part = wanted[start : start + GUIDS_A_REQUEST_MAX]
+            try:
+                await self._wire.change("PUT", PURGE_PATH, content=part)
+            except DeniedError as error:
+                raise StoreUnavailableError(str(error)) from error
 
     async def classify(self, guid: str, tags: Sequence[Tag], untag: Sequence[str]) -> None:
         """See :class:`~pipeline.store.port.EntityStore`; what is so already isn't asked for."""

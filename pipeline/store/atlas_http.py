@@ -26,6 +26,9 @@ KEEP_ALIVE_S: Final = 3.0
 CONNECTIONS_MAX: Final = 64
 
 _NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+PURGE_PATH: Final = "admin/purge"
+"""As the adapter says it; Atlas' calls for administrators have no version in their address."""
+_ADMIN_PATH: Final = "/api/atlas/admin/"
 _BULK: Final = "entity/bulk"
 _CLASSIFICATION: Final = "/classification"
 """In the address of the calls that put classifications on an entity, change them and take them off."""
@@ -84,7 +87,8 @@ class AtlasTransport(httpx.AsyncBaseTransport):
             DeniedError: Atlas refused who asked.
         """
         is_bulk = request.url.path.rstrip("/").endswith(_BULK) and request.method != "GET"
-        is_write = is_bulk or _CLASSIFICATION in request.url.path
+        path = request.url.path
+        is_write = is_bulk or _CLASSIFICATION in path or path.endswith(PURGE_PATH)
         self._rewrite(request)
         try:
             response = await self._inner.handle_async_request(request)
@@ -110,7 +114,10 @@ class AtlasTransport(httpx.AsyncBaseTransport):
             "write": STORE_WRITE_TIMEOUT_S,
             "pool": STORE_WRITE_TIMEOUT_S,
         }
-        raw = request.url.raw_path.replace(PYATLAN_PATH.encode(), self._access.path.encode(), 1)
+        raw = request.url.raw_path
+        if request.url.path.endswith(PURGE_PATH):
+            raw = raw.replace(f"{PYATLAN_PATH}admin/".encode(), _ADMIN_PATH.encode(), 1)
+        raw = raw.replace(PYATLAN_PATH.encode(), self._access.path.encode(), 1)
         there = httpx.URL(self._access.url)
         request.url = there.copy_with(raw_path=raw)
         request.headers["host"] = there.netloc.decode()

@@ -59,6 +59,10 @@ class GatheringStore:
         """See the port."""
         await self._store.delete(guids)
 
+    async def purge(self, guids: Sequence[str]) -> None:
+        """See the port."""
+        await self._store.purge(guids)
+
     async def classify(self, guid: str, tags: Sequence[Tag], untag: Sequence[str]) -> None:
         """See the port."""
         await self._store.classify(guid, tags, untag)

@@ -113,6 +113,7 @@ class _State:
     by_guid: dict[str, _Record] = field(default_factory=dict)
     live: dict[tuple[str, str], _Record] = field(default_factory=dict)
     by_type: dict[str, dict[str, _Record]] = field(default_factory=dict)
+    created: int = 0
 
 
 class MemoryEntityStore:
@@ -186,6 +187,14 @@ class MemoryEntityStore:
             )
         self._tell(changes)
 
+    async def purge(self, guids: Sequence[str]) -> None:
+        """See :class:`pipeline.store.port.EntityStore`."""
+        for guid in guids:
+            record = self._state.by_guid.get(guid)
+            if record is not None and record.is_deleted:
+                del self._state.by_guid[guid]
+                del self._state.by_type[record.type_name][guid]
+
     def _write(self, write: EntityWrite, changes: list[Change]) -> str:
         record = self._record(write)
         given = {name: value for name, value in write.attributes.items() if value is not None}
@@ -248,8 +257,9 @@ class MemoryEntityStore:
             raise StoreRefusedError(f"Referenced entity {missing[0]} is not found")
 
     def _create(self, write: EntityWrite, given: dict[str, Any], now: int) -> _Record:
-        # A deleted entity keeps its guid and its name stays free, so the count of all entities is part of the guid.
-        count = len(self._state.by_guid)
+        # A deleted entity keeps its guid and its name stays free, so the count of all that ever were is part of it.
+        count = self._state.created
+        self._state.created += 1
         guid = str(uuid.uuid5(_NAMESPACE, f"{write.type_name}\0{write.qualified_name}\0{count}"))
         record = _Record(
             type_name=write.type_name,

@@ -81,7 +81,7 @@ class EntityStore(Protocol):
     """Reads and writes entities. Every method may be called concurrently and again.
 
     Every method raises StoreUnavailableError where the store can't be reached or answers 5xx, and
-    StoreRefusedError for 4xx; ``upsert`` and ``delete`` raise StoreUnknownError where the answer was lost.
+    StoreRefusedError for 4xx; ``upsert``, ``delete`` and ``purge`` raise StoreUnknownError where the answer was lost.
     """
 
     async def get(self, guids: Sequence[str], *, has_terms: bool = False) -> dict[str, Entity]:
@@ -104,6 +104,12 @@ class EntityStore(Protocol):
 
     async def delete(self, guids: Sequence[str]) -> None:
         """Soft delete; guids that are deleted or don't exist are no error."""
+        ...
+
+    async def purge(self, guids: Sequence[str]) -> None:
+        """Remove for good what is deleted softly, its audit included; guids that aren't deleted stay as they are, and
+        those that don't exist are no error. Tells nobody. Needs an administrator's account.
+        """
         ...
 
     async def classify(self, guid: str, tags: Sequence[Tag], untag: Sequence[str]) -> None:

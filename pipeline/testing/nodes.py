@@ -182,6 +182,10 @@ class NodeStore:
         """See :class:`pipeline.store.port.EntityStore`."""
         await self._read(lambda: at_once(self._store.delete(guids)))
 
+    async def purge(self, guids: Sequence[str]) -> None:
+        """See :class:`pipeline.store.port.EntityStore`."""
+        await self._read(lambda: at_once(self._store.purge(guids)))
+
     async def upsert(self, entities: Sequence[EntityWrite]) -> dict[str, str]:
         """See :class:`pipeline.store.port.EntityStore`."""
         guids: dict[str, str] = await Step(lambda resume: self._write(list(entities), resume))

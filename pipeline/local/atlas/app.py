@@ -289,8 +289,9 @@ def build_app(service: AtlasService, guard: Guard, engine_token: str) -> Starlet
 
     routes = [Route(path, endpoint(handlers), methods=None) for path, handlers in _ROUTES]
     version = Route("/api/atlas/admin/version", endpoint({"GET": _version}), methods=None)
+    purge = Route("/api/atlas/admin/purge", endpoint({"PUT": _purge}), methods=None)
     mounts = [Mount(prefix, routes=[*routes, Mount("", endpoint({}))]) for prefix in _PREFIXES]
-    app = Starlette(routes=[*mounts, version, Mount("", endpoint({}))])
+    app = Starlette(routes=[*mounts, version, purge, Mount("", endpoint({}))])
     app.router.redirect_slashes = False
     app.add_middleware(_Slashes)
     return app
@@ -298,6 +299,10 @@ def build_app(service: AtlasService, guard: Guard, engine_token: str) -> Starlet
 
 async def _version(_: Asked) -> Any:
     return VERSION
+
+
+async def _purge(asked: Asked) -> Any:
+    return (await asked.service.purge(asked.caller, await asked.body())).shown()
 
 
 def _basic(credentials: str) -> tuple[str, str]:

@@ -73,6 +73,11 @@ def delete(connection: sqlite3.Connection, type_name: str, row_id: int) -> None:
     connection.execute(f"UPDATE {table_of(type_name)} SET is_deleted = 1 WHERE id = ?", (row_id,))  # noqa: S608
 
 
+def purge(connection: sqlite3.Connection, type_name: str, row_id: int) -> None:
+    """Forget an entity."""
+    connection.execute(f"DELETE FROM {table_of(type_name)} WHERE id = ?", (row_id,))  # noqa: S608
+
+
 def _values(kind: EntityType, names: Any, attributes: Mapping[str, Any]) -> list[Any]:
     values = []
     for name in names:

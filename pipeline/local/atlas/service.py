@@ -139,6 +139,20 @@ class AtlasService:
 
         return await self._write(caller, work)
 
+    async def purge(self, caller: Caller, guids: Any) -> Mutation:
+        """Remove deleted entities with their audit; all others are ignored, as Atlas does."""
+        caller.must_administer("purge entities")
+        if not isinstance(guids, list) or not guids or not all(isinstance(guid, str) for guid in guids):
+            raise AtlasError(Code.INVALID_PARAMETERS, "invalid parameters: Guid(s) not specified")
+        if len(guids) > ENTITIES_MAX:
+            raise AtlasError(Code.INVALID_PARAMETERS, f"invalid parameters: a purge has at most {ENTITIES_MAX} guids")
+
+        def work(writes: Writes) -> Mutation:
+            found = (records.by_guid(writes.transaction.connection, guid) for guid in dict.fromkeys(guids))
+            return writes.purge([row for row in found if row is not None])
+
+        return await self._write(caller, work)
+
     async def get(self, caller: Caller, guids: Sequence[str]) -> list[dict[str, Any]]:
         """Whole entities, in the order asked for; 404 where one doesn't exist or may not be read."""
         rows = await self._database.read(lambda connection: records.by_guids(connection, guids))

@@ -65,6 +65,7 @@ class Mutation:
     created: dict[str, dict[str, Any]] = field(default_factory=dict)
     updated: dict[str, dict[str, Any]] = field(default_factory=dict)
     deleted: list[dict[str, Any]] = field(default_factory=list)
+    purged: list[dict[str, Any]] = field(default_factory=list)
     guids: dict[str, str] | None = None
     """None of a deletion."""
     is_partial: bool = False
@@ -72,7 +73,12 @@ class Mutation:
     def shown(self) -> dict[str, Any]:
         """The answer; an entity that was created and changed in one request counts as created."""
         updated = "PARTIAL_UPDATE" if self.is_partial else "UPDATE"
-        kinds = {"CREATE": list(self.created.values()), updated: list(self.updated.values()), "DELETE": self.deleted}
+        kinds = {
+            "CREATE": list(self.created.values()),
+            updated: list(self.updated.values()),
+            "DELETE": self.deleted,
+            "PURGE": self.purged,
+        }
         mutated = {kind: headers for kind, headers in kinds.items() if headers}
         shown: dict[str, Any] = {"mutatedEntities": mutated} if mutated else {}
         if self.guids is not None:
@@ -135,6 +141,20 @@ class Writes:
             # The status is the one it had, as Atlas' own answer says.
             self.mutation.deleted.append(records.header(row.type, row.guid, "ACTIVE", shown, row.classifications))
         return self._finish()
+
+    def purge(self, rows: Iterable[Row]) -> Mutation:
+        """Remove what is deleted, and its audit; nobody is told."""
+        connection = self.transaction.connection
+        for row in rows:
+            if not row.is_deleted:
+                continue
+            connection.execute("DELETE FROM audit WHERE entity = ?", (row.id,))
+            index.purge(connection, row.type, row.id)
+            connection.execute("DELETE FROM entity WHERE id = ?", (row.id,))
+            attributes = orjson.loads(row.attributes)
+            header = records.header(row.type, row.guid, row.status, _shown(attributes), row.classifications)
+            self.mutation.purged.append(header)
+        return self.mutation
 
     def _existing(self, given: Given) -> Row | None:
         connection = self.transaction.connection

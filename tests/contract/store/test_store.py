@@ -294,3 +294,21 @@ def test_of_two_writes_to_one_entity_the_later_wins(tell: Tell) -> None:
         assert (entity.attributes[types.RUN_WAKE_AT], entity.attributes[types.RUN_CREATED_BY]) == (2, "sam")
 
     tell(story)
+
+
+def test_purging_removes_what_is_deleted_and_nothing_else(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        gone, kept = world.run("gone"), world.run("kept")
+        guids = await world.store.upsert([gone, kept])
+        dead, alive = guids[gone.qualified_name], guids[kept.qualified_name]
+        await world.store.delete([dead])
+        asked = [dead, alive, "00000000-0000-0000-0000-000000000000"]
+        await world.store.purge(asked)
+        await world.store.purge(asked)  # a repeat finds nothing to do
+        assert set(await world.store.get([dead, alive])) == {alive}
+        assert await world.find() == ["kept"]
+        again = await world.store.upsert([gone])
+        assert again[gone.qualified_name] != dead
+        await world.store.purge([])
+
+    tell(story)

@@ -303,3 +303,27 @@ def test_an_audit_counts_in_numbers(tmp_path: Path, count: str) -> None:
         await server.call("admin", "GET", f"/api/atlas/v2/entity/g/audit?count={count}", status=400)
 
     tell(tmp_path, story)
+
+
+def test_a_purge_leaves_no_row_behind_and_is_an_administrators(tmp_path: Path) -> None:
+    purge = "/api/atlas/admin/purge/"
+
+    def rows(connection: Any) -> list[int]:
+        tables = ("entity", "audit", f'"s {types.COMMAND}"')
+        return [connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables]  # noqa: S608
+
+    async def story(server: Server) -> None:
+        asked = {**entity(types.COMMAND, "c"), "guid": "-1"}
+        guid = (await server.save("engine", asked))["guidAssignments"]["-1"]
+        assert await server.call("admin", "PUT", purge, [guid]) == {}, "it isn't deleted"
+        await server.call("engine", "DELETE", f"/api/atlas/v2/entity/guid/{guid}")
+        told = len(await server.events())
+        await server.call("author", "PUT", purge, [guid], status=403)
+        await server.call("admin", "PUT", purge, [], status=400)
+        answer = await server.call("admin", "PUT", purge, [guid, "nobody"])
+        assert [header["guid"] for header in answer["mutatedEntities"]["PURGE"]] == [guid]
+        assert await server.database.read(rows) == [0, 0, 0]
+        assert len(await server.events()) == told
+        await server.call("admin", "GET", f"/api/atlas/v2/entity/guid/{guid}", status=404)
+
+    tell(tmp_path, story)

@@ -93,6 +93,9 @@ class Wire:
     async def delete(self, guids: Sequence[str]) -> None:
         await self.store.delete(guids)
 
+    async def purge(self, guids: Sequence[str]) -> None:
+        await self.store.purge(guids)
+
     async def classify(self, guid: str, tags: Sequence[Tag], untag: Sequence[str]) -> None:
         if self.classify_errors:
             raise self.classify_errors.pop(0)
