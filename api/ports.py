@@ -92,6 +92,16 @@ class AuditEntry:
     action: str
 
 
+@dataclass(frozen=True, slots=True)
+class ArchivedRun:
+    """A run that has left the store for the archive: on which day (``YYYY-MM-DD``, UTC), and whose it was."""
+
+    day: str
+    requester: str
+
+
+ArchivedRuns = Callable[[str], Awaitable[ArchivedRun | None]]
+"""What the archive knows of the run of that guid."""
 Audit = Callable[[str], Awaitable[Sequence[AuditEntry]]]
 """The store's own audit of the entity of that guid, oldest first."""
 Readiness = Callable[[], Awaitable[Mapping[str, bool]]]

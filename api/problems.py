@@ -20,6 +20,7 @@ TITLES: Final[Mapping[str, tuple[int, str]]] = {
     "forbidden": (403, "Not allowed"),
     "not-found": (404, "Not found"),
     "method-not-allowed": (405, "This can't be done here"),
+    "archived": (410, "It was archived"),
     "conflict": (409, "Not in this state"),
     "precondition-failed": (412, "Somebody else changed it"),
     "too-large": (413, "Too large"),

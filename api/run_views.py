@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from api.paging import rfc3339
-from api.problems import not_found
+from api.problems import ApiError, not_found
 from api.recipients import names_of
 from api.rights import Role, has_role, owns_workflow
 from api.run_documents import KnownRun, error_of, output_of, phase_of, read
@@ -65,12 +65,23 @@ async def seen(services: Services, caller: Person, guid: str) -> KnownRun:
     """The run, if the caller may see it.
 
     Raises:
-        ApiError: 404 otherwise, whether it exists or not.
+        ApiError: 404 otherwise, whether it exists or not; 410 where it was archived, if it was theirs.
     """
-    run = await read(services, guid)
+    try:
+        run = await read(services, guid)
+    except ApiError:
+        await _refuse_archived(services, caller, guid)
+        raise
     if not await may_see(services, caller, run):
         raise not_found("run")
     return run
+
+
+async def _refuse_archived(services: Services, caller: Person, guid: str) -> None:
+    found = await services.archived(guid) if services.archived else None
+    if found is not None and (has_role(caller, Role.ADMIN) or found.requester == caller.name):
+        sentence = f"This run was archived on {found.day}; an administrator can show it (`blockline archive show`)."
+        raise ApiError("archived", sentence)
 
 
 def summary(run: KnownRun) -> dict[str, Any]:

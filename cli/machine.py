@@ -27,6 +27,7 @@ from cli.front import front
 from cli.isolated import INSIDE, Surroundings, processes
 from cli.manifests import RUNNERS, manifest_of
 from cli.readiness import LOOK_S, SinkWatch
+from cli.retention import Housekeeping, KnownArchive
 from cli.topic import AtlasTopic, EmbeddedTopic, KafkaTopic, Topic
 from cli.vertices import Parts, blocking_vertices, servers
 from pipeline.blocks.registry import Registry
@@ -49,7 +50,7 @@ from pipeline.mail.open import OpenedMail, open_mailer
 from pipeline.mail.port import Via
 from pipeline.messages.seal import Seal
 from pipeline.process.metrics import CDC_PENDING, OUTBOX_PENDING
-from pipeline.process.settings import ServerSettings, secrets_folder
+from pipeline.process.settings import ServerSettings, archive_folder, secrets_folder
 from pipeline.secrets.folder import FolderSecrets
 from pipeline.store.file_lease import forget_holders
 from pipeline.store.gathering import GatheringStore
@@ -150,6 +151,8 @@ class Machine:
         if outbox is not None:
             self._background(partial(self._relay, outbox), "outbox")
         self._background(self._look, "readiness")
+        if self._settings.retention_days:
+            self._background(Housekeeping(store, seal, audit, self._settings, self._clock).for_ever, "retention")
         services = Services(
             # Where each request is dear, those of the people travel together; in this process it would only cost.
             store=store if atlas.outbox is not None else GatheringStore(store),
@@ -165,6 +168,7 @@ class Machine:
             ready=self.parts,
             new_id=_new_id,
             mails=self._kept(mail),
+            archived=KnownArchive(archive_folder(self._settings)),
         )
         return front(build_api(services), atlas.app, build_scim(users, guard, self._token))
 

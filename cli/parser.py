@@ -39,12 +39,15 @@ def build_parser() -> argparse.ArgumentParser:
         "block": _group(commands, "block", "what tasks can be"),
         "manifests": _group(commands, "manifests", "the pipeline for a cluster"),
         "dead-letter": _group(commands, "dead-letter", "what was refused for good (administrators)"),
+        "retention": _group(commands, "retention", "ended runs leave the store for the archive"),
+        "archive": _group(commands, "archive", "what was archived (on the machine with its files)"),
     }
     _workflow(groups["workflow"])
     _run(groups["run"])
     _task(groups["task"])
     _user(groups["user"])
     _others(groups)
+    _archive(groups)
     for group, names in _ABSENT_OF.items():
         for name in names:
             _absent(groups[group], name, f"{group} {name}")
@@ -189,6 +192,18 @@ def _others(groups: dict[str, Any]) -> None:
     _limit(listed)
     for name, text in (("show", "show one"), ("replay", "send one through the pipeline again")):
         _client(groups["dead-letter"], name, f"cli.dead_letter:{name}", text).add_argument("id", metavar="ID")
+
+
+def _archive(groups: dict[str, Any]) -> None:
+    run = _command(groups["retention"], "run", "cli.retention:run", "archive and purge what ended long ago, now")
+    run.add_argument("--atlas", metavar="URL", help="an Apache Atlas instead of the embedded one")
+    run.add_argument("--dry-run", action="store_true", help="say what would go, and change nothing")
+    listed = _command(groups["archive"], "list", "cli.archive:show_all", "list archived runs, the latest first")
+    _limit(listed)
+    show = _command(groups["archive"], "show", "cli.archive:show", "show one with everything of it")
+    show.add_argument("run", metavar="RUN")
+    for command in (run, listed, show):
+        command.add_argument("--data", metavar="DIR", help="folder of everything that must survive a restart")
 
 
 def _limit(command: argparse.ArgumentParser) -> None:

@@ -99,6 +99,17 @@ PARTS_BYTES_MAX: Final = 64 * 1024 * 1024
 PARTS_WAIT_S: Final = 120.0
 """How long a part waits for the others; Atlas sends them one right after the other."""
 
+RETENTION_BATCH_RUNS: Final = 50
+"""Ended runs that are archived and purged in one go."""
+RETENTION_BATCH_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Of runs in one batch, as they stand in the archive before it is packed; a run that is larger is a batch."""
+RETENTION_REST_S: Final = 1.0
+"""Between two batches, so that whoever waits for the store gets a turn: at most 50 runs a second leave it."""
+RETENTION_PASS_S: Final = 3600.0
+"""Between two passes."""
+RETENTION_FIRST_S: Final = 60.0
+"""From the start of `blockline up` to the first pass."""
+
 SLOTS: Final = 256
 """Parts of the run space; never changes, whatever the number of sinks."""
 

@@ -18,6 +18,10 @@ OUTBOX_PENDING: Final = Gauge(
     "blockline_outbox_pending", "Events of the embedded Atlas that weren't sent to the broker, or not handled."
 )
 
+RETENTION_ARCHIVED: Final = Counter("blockline_retention_archived_total", "Ended runs written to the archive.")
+RETENTION_PURGED: Final = Counter("blockline_retention_purged_total", "Archived runs removed from the store.")
+RETENTION_FAILED: Final = Counter("blockline_retention_failed_total", "Passes of retention that failed.")
+
 API_REQUESTS: Final = Counter(
     "blockline_api_requests_total", "Requests answered, by route and status.", ["method", "route", "status"]
 )

@@ -8,6 +8,7 @@ from typing import Any, Final
 from pipeline.core.errors import BlocklineError
 
 PREFIX: Final = "BLOCKLINE_"
+RETENTION_DAYS_MAX: Final = 36_500
 ENGINE_KEY_BYTES_MIN: Final = 32
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"", "0", "false", "no", "off"})
@@ -84,6 +85,14 @@ class ServerSettings:
         "pynumaflow's server as in a cluster.",
         flag="--transport",
     )
+    retention_days: int = _setting(
+        365,
+        "Runs that ended this many days ago leave the store for the archive; 0 keeps them in the store for ever.",
+    )
+    archive_dir: str = _setting(
+        "",
+        "Folder of the archive of ended runs; without it, `archive` in the data folder. It is only ever added to.",
+    )
     log_level: str = _setting("INFO", "`DEBUG`, `INFO`, `WARNING` or `ERROR`.")
     log_format: str = _setting("text", "`text` for people, `json` for collectors.")
 
@@ -138,6 +147,11 @@ def secrets_folder(settings: ServerSettings) -> Path:
     return Path(settings.secrets_dir) if settings.secrets_dir else Path(settings.data) / "secrets"
 
 
+def archive_folder(settings: ServerSettings) -> Path:
+    """Where ended runs are archived; it needn't be there."""
+    return Path(settings.archive_dir) if settings.archive_dir else Path(settings.data) / "archive"
+
+
 def variable_of(name: str) -> str:
     """The environment variable of a setting: ``is_isolated`` is ``BLOCKLINE_ISOLATED``."""
     return PREFIX + name.removeprefix("is_").upper()
@@ -153,6 +167,9 @@ def server_settings(environment: Mapping[str, str], flags: Mapping[str, Any] | N
     if not 0 <= settings.port <= 65535:  # noqa: PLR2004  (16 bits)
         raise SettingError("The port is a number from 0 to 65535.")
     _check_common(settings)
+    if not 0 <= settings.retention_days <= RETENTION_DAYS_MAX:
+        days = f"a number of days, 0 to {RETENTION_DAYS_MAX}; 0 keeps runs in the store for ever"
+        raise SettingError(f"{variable_of('retention_days')} is {days}.")
     if settings.transport not in {"direct", "sockets"}:
         raise SettingError(f"{variable_of('transport')} is direct or sockets.")
     if settings.events not in {"outbox", "kafka"}:

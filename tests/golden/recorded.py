@@ -6,6 +6,7 @@
 from pathlib import Path
 from typing import Final
 
+from tests.golden.archive import ARCHIVED
 from tests.golden.histories import HISTORIES, lines_of
 from tests.golden.messages import MESSAGES, SEALED
 
@@ -13,6 +14,7 @@ HERE: Final = Path(__file__).parent
 MESSAGES_V1: Final = HERE / "messages" / "v1"
 SEALED_V1: Final = HERE / "sealed" / "v1"
 HISTORIES_V1: Final = HERE / "histories" / "v1"
+ARCHIVE_V1: Final = HERE / "archive" / "v1"
 
 HOW_TO: Final = (
     "What is on the wire or on disk has changed, and version 1 must be read and written like this for ever. If the new "
@@ -24,6 +26,7 @@ HOW_TO: Final = (
 def contents() -> dict[Path, bytes]:
     """What each file holds as the code writes it now."""
     files = {MESSAGES_V1 / f"{name}.json": message.encode() for name, message in MESSAGES.items()}
+    files |= {ARCHIVE_V1 / "run.jsonl": ARCHIVED.line()}
     files |= {SEALED_V1 / f"{name}.json": text.encode() for name, text in SEALED.items()}
     return files | {HISTORIES_V1 / f"{name}.jsonl": lines_of(history) for name, history in HISTORIES.items()}
 

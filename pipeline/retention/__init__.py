@@ -1,0 +1,1 @@
+"""Ended runs leave the store: archived to files, then purged."""
