@@ -6,7 +6,7 @@
 from pathlib import Path
 from typing import Final
 
-from tests.golden.archive import ARCHIVED
+from tests.golden.archived import ARCHIVED
 from tests.golden.histories import HISTORIES, lines_of
 from tests.golden.messages import MESSAGES, SEALED
 

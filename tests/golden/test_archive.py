@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.retention.records import ArchiveError, merged, parse_line
-from tests.golden.archive import ARCHIVED, RUN
+from tests.golden.archived import ARCHIVED, RUN
 from tests.golden.recorded import ARCHIVE_V1, HOW_TO
 
 LINE = ARCHIVE_V1 / "run.jsonl"
