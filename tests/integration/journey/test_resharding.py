@@ -17,7 +17,6 @@ ENDS_WITHIN_S = 150.0
 @pytest.mark.timeout(400)
 def test_two_sinks_then_four_then_one(tmp_path: Path) -> None:
     product = Product(tmp_path, arguments=("--shards", "2"))
-    product.start()
     load = Load(product, SEED)
 
     def more_runs() -> None:
@@ -34,6 +33,7 @@ def test_two_sinks_then_four_then_one(tmp_path: Path) -> None:
         more_runs()
 
     try:
+        product.start()
         prepare(product)
         with product.client() as client:
             for number in range(PARKED):
