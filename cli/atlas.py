@@ -1,5 +1,6 @@
 """Which Atlas keeps everything: the embedded one, in this process, or a real one somewhere else."""
 
+from email.utils import parsedate_to_datetime
 from typing import Final, Protocol
 
 import httpx
@@ -27,6 +28,8 @@ INSIDE: Final = "http://127.0.0.1"
 """Never connected to: requests of our own go to the app in this process (pyatlan wants an address it believes)."""
 REGISTER_S: Final = 120.0
 """A real Atlas that is busy takes its time over new types; asked once, at the start."""
+CLOCKS_APART_MAX_S: Final = 60.0
+"""Far above the skew that the engine is built for, and the whole seconds that an answer tells."""
 _VERSION: Final = "/api/atlas/admin/version"
 
 
@@ -112,12 +115,13 @@ class ApacheAtlas:
     app: ASGIApp | None = None
     outbox: Outbox | None = None
 
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(self, settings: ServerSettings, clock: Clock) -> None:
         """Nothing is connected to.
 
         Raises:
             AtlasError: the address isn't one, or there is no account to sign in with.
         """
+        self._clock = clock
         self._url, user, password = _account(settings)
         self._account = Account(self._url, user, password)
         self._login = httpx.BasicAuth(user, password)
@@ -132,6 +136,7 @@ class ApacheAtlas:
         """See :class:`AtlasSide`."""
         async with self._client(REGISTER_S) as client:
             await register(client)
+            _same_time(await client.get(_VERSION), self._clock.now_ms() / 1000)
 
     def store(self) -> AtlasEntityStore:
         """See :class:`AtlasSide`."""
@@ -147,6 +152,21 @@ class ApacheAtlas:
 
     def _client(self, timeout_s: float) -> httpx.AsyncClient:
         return httpx.AsyncClient(base_url=self._url, auth=self._login, timeout=timeout_s)
+
+
+def _same_time(answer: httpx.Response, now_s: float) -> None:
+    """Deadlines and leases are told by both clocks.
+
+    Raises:
+        AtlasError: they are far apart.
+    """
+    try:
+        ahead_s = parsedate_to_datetime(answer.headers["date"]).timestamp() - now_s
+    except (KeyError, ValueError):
+        return  # nothing to go by: Jetty always says it
+    if abs(ahead_s) > CLOCKS_APART_MAX_S:
+        way = "ahead of" if ahead_s > 0 else "behind"
+        raise AtlasError(f"Atlas' clock is {abs(ahead_s):.0f} s {way} this machine's: set both by NTP.")
 
 
 def refuse_unusable(settings: ServerSettings) -> None:

@@ -220,7 +220,7 @@ class Machine:
 
     def _atlas_of(self, database: Database, guard: Guard) -> AtlasSide:
         if self._settings.atlas:
-            return ApacheAtlas(self._settings)
+            return ApacheAtlas(self._settings, self._clock)
         return EmbeddedAtlas(database, self._token, self._clock, guard)
 
     async def _relay(self, outbox: Outbox) -> None:

@@ -133,7 +133,7 @@ async def _once(settings: ServerSettings, key: bytes | None, *, is_dry: bool) ->
 async def _atlas(settings: ServerSettings, folder: DataFolder, clock: Clock) -> AsyncIterator[AtlasSide]:
     """The Atlas that is meant; the embedded one only while no `blockline up` has it, which does this by itself."""
     if settings.atlas:
-        yield ApacheAtlas(settings)
+        yield ApacheAtlas(settings, clock)
         return
     folder.hold()
     database = Database(folder.database)

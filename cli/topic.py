@@ -1,7 +1,7 @@
 """Where events travel on this machine: the embedded broker, or a Kafka of one's own."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from pipeline.cdc.admin import TopicAdmin
 from pipeline.cdc.assigned import AssignedReader, TopicFollower
@@ -12,6 +12,8 @@ from pipeline.cdc.topics import TOPIC
 from pipeline.core.clock import Clock
 from pipeline.local.atlas.outbox import EventProducer
 from pipeline.local.broker import LocalBroker
+
+_NO_KAFKA: Final = "No Kafka answers at {}: does it run, and does it advertise an address that is reached from here?"
 
 
 class Topic(Protocol):
@@ -131,7 +133,10 @@ class KafkaTopic:
 
     async def start(self) -> None:
         """See :class:`Topic`."""
-        await TopicAdmin(self._bootstrap).create(TOPIC)
+        try:
+            await TopicAdmin(self._bootstrap).create(TOPIC)
+        except BrokerUnavailableError as error:
+            raise BrokerUnavailableError(_NO_KAFKA.format(self._bootstrap)) from error
         self._producer = KafkaEventProducer(self._bootstrap, TOPIC)
         self._is_up = True
 
@@ -184,7 +189,11 @@ class AtlasTopic(KafkaTopic):
         Raises:
             BrokerUnavailableError: there is no broker, or no such topic on it.
         """
-        if TOPIC not in await TopicAdmin(self._bootstrap).names():
+        try:
+            names = await TopicAdmin(self._bootstrap).names()
+        except BrokerUnavailableError as error:
+            raise BrokerUnavailableError(_NO_KAFKA.format(self._bootstrap)) from error
+        if TOPIC not in names:
             raise BrokerUnavailableError(
                 f"There is no topic {TOPIC} on that Kafka: an Atlas makes it at its start, or whoever runs the Kafka."
             )

@@ -62,7 +62,7 @@ class TopicAdmin:
         try:
             return set(self._client().list_topics(timeout=_TIMEOUT_S).topics)
         except KafkaException as error:
-            raise BrokerUnavailableError(f"the broker didn't list its topics: {error}") from error
+            raise BrokerUnavailableError(f"the broker didn't list its topics: {error.args[0].str()}") from error
 
     def _client(self) -> AdminClient:
         return AdminClient({"bootstrap.servers": self._bootstrap, "log_level": 2}, logger=_LOG)

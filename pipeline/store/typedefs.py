@@ -13,6 +13,7 @@ from typing import Any, Final
 import httpx
 
 from pipeline.core.errors import BlocklineError
+from pipeline.core.limits import ERROR_MESSAGE_CHARS_MAX
 from pipeline.messages.canonical import MalformedError, decode, encode
 from pipeline.store.kinds import Kind, kind_of
 
@@ -144,13 +145,45 @@ async def _ask(client: httpx.AsyncClient, method: str, body: Any) -> dict[str, A
     try:
         content = None if body is None else encode(body)
         response = await client.request(method, _PATH, content=content, headers=headers)
+    except httpx.HTTPError as error:
+        raise TypesUnavailableError(unreachable(error)) from error
+    try:
         answer = decode(response.content)
-    except (httpx.HTTPError, MalformedError) as error:
-        raise TypesUnavailableError(f"Atlas doesn't answer as Atlas ({type(error).__name__}).") from error
+    except MalformedError:
+        answer = None
     if response.status_code != httpx.codes.OK or not isinstance(answer, dict):
-        reason = answer.get("errorMessage", "") if isinstance(answer, dict) else ""
-        raise TypesUnavailableError(f"Atlas refuses to register types ({response.status_code}): {reason}")
+        raise TypesUnavailableError(_refused(response, answer))
     return answer
+
+
+def unreachable(error: httpx.HTTPError) -> str:
+    """Why no answer came from Atlas' address, in a sentence that names neither the address nor the account."""
+    reason = str(error)
+    if "CERTIFICATE_VERIFY_FAILED" in reason:
+        return "Atlas' certificate doesn't verify: this machine doesn't trust who signed it, or it is another host's."
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        return "Nobody listens at Atlas' address: does it run, and is the address right?"
+    if isinstance(error, httpx.TimeoutException):
+        return "Atlas takes the connection and doesn't answer in time: its log may say why."
+    return f"What is at Atlas' address doesn't answer as a web server does ({type(error).__name__})."
+
+
+def _refused(response: httpx.Response, answer: Any) -> str:
+    """What an answer that isn't typedefs means for whoever starts the engine."""
+    status = response.status_code
+    said = answer.get("errorMessage") if isinstance(answer, dict) else None
+    reason = f" It says: {str(said)[:ERROR_MESSAGE_CHARS_MAX]}" if said else ""
+    if status == httpx.codes.UNAUTHORIZED:
+        return "Atlas refuses this user name and password."
+    if status == httpx.codes.FORBIDDEN:
+        return f"This account may not register types in Atlas: it must be an administrator's.{reason}"
+    if "html" in response.headers.get("content-type", ""):
+        return f"Atlas' address answers with a web page ({status}), not as Atlas does: is it Atlas' own?"
+    if status >= httpx.codes.INTERNAL_SERVER_ERROR:
+        return f"Atlas fails at the engine's types ({status}): its log says why, or it is still starting.{reason}"
+    if status >= httpx.codes.BAD_REQUEST:
+        return f"Atlas refuses the engine's types ({status}).{reason}"
+    return f"What is at Atlas' address answers {status}, but not as Atlas does."
 
 
 @cache

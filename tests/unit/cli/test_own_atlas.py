@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from cli.atlas import ApacheAtlas, AtlasError, refuse_unusable
+from pipeline.process.clock import SystemClock
 from pipeline.process.settings import ServerSettings
 
 GOOD = ServerSettings(atlas="http://atlas.example.org:21000", kafka="k:9092", atlas_user="a", atlas_password="p")
@@ -29,7 +30,7 @@ def test_what_cannot_be_used_is_refused(change: dict[str, Any], words: str) -> N
 def test_the_account_may_stand_in_the_address_and_is_not_kept_in_it() -> None:
     settings = ServerSettings(atlas="https://who:what@atlas.example.org/", kafka="k:9092")
     refuse_unusable(settings)
-    assert ApacheAtlas(settings).access.url == "https://atlas.example.org"
+    assert ApacheAtlas(settings, SystemClock()).access.url == "https://atlas.example.org"
 
 
 def test_without_it_there_is_nothing_to_refuse() -> None:
