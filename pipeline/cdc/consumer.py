@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from pipeline.cdc.buffer import Buffer, Received
 from pipeline.cdc.offsets import DoneOffsets, Position
@@ -83,6 +83,20 @@ def pull(consumer: Consumer, timeout_s: float) -> list[Message]:
     """The messages that are there, else the first one to come: ``consume`` alone would wait until all have come."""
     first = consumer.poll(timeout_s)
     return [] if first is None else [first, *consumer.consume(PULL_MESSAGES_MAX, 0)]
+
+
+def refuse_fatal(messages: Iterable[Message]) -> None:
+    """A consumer with a fatal error reads nothing any more: whoever has one needs another.
+
+    A broker that restarts can bring one about: what a static member commits just then is refused as its predecessor's.
+
+    Raises:
+        KafkaException: there is one among them.
+    """
+    for message in messages:
+        error = message.error()
+        if error is not None and (error.fatal() or error.code() == KafkaError._FATAL):  # noqa: SLF001  (its name)
+            raise KafkaException(error)
 
 
 def received(messages: Iterable[Message]) -> list[Received]:
@@ -205,7 +219,9 @@ class GroupReader:
                     is_paused = not is_paused
                     (consumer.pause if is_paused else consumer.resume)(consumer.assignment())
                 # Also while paused: a member that doesn't poll is thrown out of its group.
-                taken = received(pull(consumer, POLL_S))
+                pulled = pull(consumer, POLL_S)
+                refuse_fatal(pulled)
+                taken = received(pulled)
                 self._note(consumer, taken)
                 buffer.put(taken)
                 self._store(consumer)

@@ -133,3 +133,34 @@ def test_members_come_leave_and_are_killed_and_nothing_is_lost(systems: RealSyst
         assert committed == ends
 
     asyncio.run(scenario())
+
+
+@pytest.mark.timeout(200)
+def test_one_that_was_fenced_comes_back(systems: RealSystems) -> None:
+    """A broker that restarts can fence a member against itself; here another one of its name does it."""
+
+    async def scenario() -> None:
+        topic = f"blockline-test-{secrets.token_hex(6)}"
+        systems.make_topic(topic, 1)
+        producer = Producer({"bootstrap.servers": systems.kafka, "acks": "all"})
+
+        async def read_by(reader: GroupReader, payload: bytes) -> None:
+            producer.produce(topic, payload)
+            assert await asyncio.to_thread(producer.flush, WITHIN_S) == 0
+            async with asyncio.timeout(WITHIN_S):
+                while payload not in [message.payload for message in await reader.read(100, 1.0)]:
+                    pass
+
+        first, other = (GroupReader(systems.kafka, topic, f"{topic}-group", instance="one") for _ in range(2))
+        try:
+            await first.start()
+            await read_by(first, b"before")
+            await other.start()
+            await read_by(other, b"of the other")
+            await other.close()
+            await read_by(first, b"after")
+        finally:
+            await first.close()
+            await other.close()
+
+    asyncio.run(scenario())
