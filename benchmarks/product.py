@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import httpx
 
-from benchmarks.lean_client import LeanClient
 from benchmarks.measuring import Usage, percentile, table, usage
 from tests.product import Product
 
@@ -44,12 +43,13 @@ async def publish(client: httpx.AsyncClient, name: str, spec: dict[str, Any]) ->
     return name
 
 
-async def one_run(client: LeanClient, workflow: str) -> float:
+async def one_run(client: httpx.AsyncClient, workflow: str) -> float:
     """Start a run and wait for its end; milliseconds from the request to the answer that says it ended."""
     began = time.perf_counter()
-    run = started = await client.ask("POST", "/api/v1/runs", {"workflow": workflow})
+    started = (await client.post("/runs", json={"workflow": workflow})).raise_for_status().json()
+    run = started
     while run["status"] == "PENDING":
-        run = await client.ask("GET", f"/api/v1/runs/{started['guid']}?wait_s={WAIT_S}")
+        run = (await client.get(f"/runs/{started['guid']}", params={"wait_s": WAIT_S})).raise_for_status().json()
     assert run["status"] == "SUCCESS", run
     return (time.perf_counter() - began) * 1000
 
@@ -75,38 +75,35 @@ class Bench:
             base_url=f"{product.url}/api/v1",
             auth=("admin", product.password),
             timeout=WAIT_S + 30,
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=LOAD_CLIENTS * 2),
         )
 
     async def metrics(self) -> dict[str, float]:
         """Counters as of now."""
         return counters((await self.client.get(f"{self.product.url}/metrics")).raise_for_status().text)
 
-    def lean(self) -> LeanClient:
-        """A client of its own connection, as admin."""
-        return LeanClient(self.product.port, "admin", self.product.password)
-
-    async def lone(self, workflow: str) -> tuple[float, float]:
+    async def lone(self, workflow: str, runs: int = LONE_RUNS) -> tuple[float, float]:
         """p50 and p99 in ms of one run after the other."""
-        async with self.lean() as client:
-            await one_run(client, workflow)
-            times = [await one_run(client, workflow) for _ in range(LONE_RUNS)]
+        await one_run(self.client, workflow)
+        times = [await one_run(self.client, workflow) for _ in range(runs)]
         return percentile(times, 0.5), percentile(times, 0.99)
 
-    async def load(self, workflow: str, tasks: int) -> list[object]:
-        """A row: LOAD_RUNS runs from LOAD_CLIENTS clients."""
-        left = iter(range(LOAD_RUNS))
+    async def load(
+        self, workflow: str, tasks: int, *, clients: int = LOAD_CLIENTS, runs: int = LOAD_RUNS
+    ) -> list[object]:
+        """A row: so many runs from so many clients."""
+        left = iter(range(runs))
         times: list[float] = []
 
         async def work() -> None:
-            async with self.lean() as client:
-                times.extend([await one_run(client, workflow) for _ in left])
+            times.extend([await one_run(self.client, workflow) for _ in left])
 
         before, used = await self.metrics(), usage(self.product.pid)
         began = time.perf_counter()
-        await asyncio.gather(*(work() for _ in range(LOAD_CLIENTS)))
+        await asyncio.gather(*(work() for _ in range(clients)))
         wall_s = time.perf_counter() - began
         after, now = await self.metrics(), usage(self.product.pid)
-        transitions = LOAD_RUNS * tasks
+        transitions = runs * tasks
         changed = after["blockline_sink_state_changes_total"] - before["blockline_sink_state_changes_total"]
         writes = after["blockline_sink_write_requests_total"] - before["blockline_sink_write_requests_total"]
         return [
@@ -117,7 +114,7 @@ class Bench:
             f"{percentile(times, 0.99):.0f}",
             f"{changed / transitions:.2f}",
             f"{writes / transitions:.3f}",
-            f"{LOAD_RUNS}",
+            f"{runs}",
         ]
 
 
