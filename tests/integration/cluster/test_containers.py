@@ -70,6 +70,7 @@ async def result_of(there: Cluster, block_type: str, payload: bytes) -> Result:
     return result
 
 
+@pytest.mark.timeout(400)
 def test_every_container_that_needs_no_kafka_serves(tmp_path: Path) -> None:
     async def story(there: Cluster) -> None:
         there.api.leases[LEASE] = given_back()
@@ -183,7 +184,7 @@ def holder(there: Cluster) -> str:
     return found
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(500)
 def test_a_sink_writes_under_its_lease_and_another_takes_over_only_after_a_full_one(tmp_path: Path) -> None:
     async def story(there: Cluster) -> None:
         there.api.leases[LEASE] = given_back()
