@@ -86,7 +86,7 @@ class ServerSettings:
         flag="--transport",
     )
     retention_days: int = _setting(
-        365,
+        90,
         "Runs that ended this many days ago leave the store for the archive; 0 keeps them in the store for ever.",
     )
     archive_dir: str = _setting(
