@@ -35,12 +35,14 @@ async def measure(product: Product) -> list[str]:
     """Lone runs, then a load: p50 of the first, transitions a second, CPU a transition."""
     bench = Bench(product)
     workflow = await publish(bench.client, "five-in-a-row", chain(TASKS))
-    lone = [await one_run(bench.client, workflow) for _ in range(LONE_RUNS)]
+    async with bench.lean() as client:
+        lone = [await one_run(client, workflow) for _ in range(LONE_RUNS)]
     left = iter(range(RUNS))
 
     async def work() -> None:
-        for _ in left:
-            await one_run(bench.client, workflow)
+        async with bench.lean() as client:
+            for _ in left:
+                await one_run(client, workflow)
 
     used, began = usage(product.pid), time.perf_counter()
     await asyncio.gather(*(work() for _ in range(CLIENTS)))

@@ -64,7 +64,7 @@ class Product:
         """Start it and wait until it is ready; seconds until then.
 
         Raises:
-            ProductError: it exited, or wasn't ready in time.
+            ProductError: it exited, or wasn't ready in time (it is killed then).
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         began = self._clock.monotonic_s()
@@ -89,6 +89,7 @@ class Product:
                 if httpx.get(f"{self.url}/readyz", timeout=5).status_code == httpx.codes.OK:
                     return self._clock.monotonic_s() - began
             time.sleep(_POLL_S)  # noqa: TID251  (polls with a deadline)
+        self.kill()
         msg = f"the product wasn't ready after {START_TIMEOUT_S:.0f} s: {self.tail()}"
         raise ProductError(msg)
 
