@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 from enum import IntEnum
 from typing import Any, Final
 
-from cli.client import Answer, Client, segment
+from cli.client import Answer, Client, UnreachableError, segment
 from cli.context import AnsweredError, Context
 from cli.tables import plain
 from pipeline.core.errors import BlocklineError
@@ -19,6 +19,7 @@ SKEW_WARN_S: Final = 5.0
 SKEW_FAIL_S: Final = 60.0
 PENDING_WARN: Final = 10_000
 """Messages that wait for a vertex."""
+_NOT_LET_IN: Final = (401, 403)
 _LISTS: Final = ("enumDefs", "classificationDefs", "entityDefs")
 LATE_MS: Final = 60_000
 """What was due so long ago, or asked so long ago, should have been done."""
@@ -60,7 +61,12 @@ class Finding:
 def doctor(context: Context) -> int:
     """0: nothing fails; 1: something does, or nobody answers."""
     client = Client(context)
-    findings = [finding for check in CHECKS for finding in _made(check, client)]
+    try:
+        client.look("/healthz")
+    except UnreachableError as error:
+        findings = [Finding("server", Grade.FAIL, str(error))]
+    else:
+        findings = [finding for check in CHECKS for finding in _made(check, client)]
     if context.is_json:
         context.data({"findings": [{**asdict(each), "grade": each.grade.name} for each in findings]})
     else:
@@ -183,6 +189,8 @@ def _late(client: Client, type_name: str, conditions: list[tuple[str, str, str]]
         "limit": LOOKED_AT_MAX,
     }
     answer = client.look("/api/atlas/v2/search/basic", body)
+    if answer.status in _NOT_LET_IN:
+        raise AnsweredError({"detail": f"Atlas answers {answer.status}: sign in as an administrator"})
     if not isinstance(answer.body, dict) or "searchParameters" not in answer.body:
         return None
     return len(answer.body.get("entities") or ())

@@ -108,13 +108,14 @@ class Machine:
         public_url = self._settings.public_url or address
         starting = asyncio.create_task(self._topic.start())
         self._stack.push_async_callback(self._topic.stop)
+        self._stack.push_async_callback(_collect, starting)
         database = Database(self._folder.database)
         self._stack.push_async_callback(database.close)
         users = await UserStore.open(database)
         self._tell_passwords(await users.ensure_defaults(self._settings.admin_password))
         guard = Guard(users, self._clock)
         atlas = self._atlas = self._atlas_of(database, guard)
-        await atlas.start()
+        await _both(starting, atlas.start())
         if atlas.outbox is not None:
             forget_holders(self._folder.path)
         store = atlas.store()
@@ -319,6 +320,24 @@ class Machine:
             await asyncio.gather(task, return_exceptions=True)
 
         self._stack.push_async_callback(end)
+
+
+async def _both(running: "asyncio.Task[None]", work: Coroutine[Any, Any, None]) -> None:
+    """Until both are done, or one has failed: it raises, whatever the other one waits for."""
+    other = asyncio.create_task(work)
+    try:
+        await asyncio.wait((running, other), return_when=asyncio.FIRST_EXCEPTION)
+        for task in (running, other):
+            if task.done():
+                task.result()
+    finally:
+        await _collect(other)
+
+
+async def _collect(task: "asyncio.Task[None]") -> None:
+    """End it, and take note of how: what failed was raised already, or is nobody's business any more."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def _topic_of(settings: ServerSettings, clock: Clock) -> Topic:
