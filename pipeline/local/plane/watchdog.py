@@ -74,15 +74,15 @@ class Watchdog:
             except RuntimeError:  # it was closed meanwhile
                 self.leave(watched.loop)
         elif watched.blocker is None and now_s - watched.asked_s >= BLOCKED_S:
-            watched.blocker = watched.owner or _at_work(watched.loop)
+            blocker = watched.blocker = watched.owner or _at_work(watched.loop)
             _LOG.warning(
                 "%s has blocked %s for %.1f s now, in %s: compute and wait in an `await`, or say `blocking = true`",
-                watched.blocker,
+                blocker,
                 "its own thread" if watched.owner else "the loop that all vertices share",
                 now_s - watched.asked_s,
                 _place(watched.thread),
             )
-            self._on_blocked(watched.blocker)
+            self._on_blocked(blocker)  # not the field: the loop, free again, may have cleared it
 
     def _answered(self, watched: _Watched) -> None:
         asked_s, blocker = watched.asked_s, watched.blocker
