@@ -29,6 +29,7 @@ class Tail:
         self._fresh_bytes = 0
         self._is_behind = True
         self._last_committed = 0
+        self._last_read = 0
         self.taken = 0
         """The last row that the reader has taken; it says so itself."""
         self.generation = 0
@@ -68,6 +69,7 @@ class Tail:
             wanted = [row for row in rows if not self._is_over(row[0])]
         if generation == self.generation and len(rows) < _PAGE and committed == self._last_committed:
             self._is_behind = False
+            self._last_read = rows[-1][0] if rows else after
         else:
             self.has_more.set()
         if rows and not wanted and generation == self.generation:
@@ -77,8 +79,10 @@ class Tail:
     def _committed(self, events: Sequence[Row]) -> None:
         self._last_committed = events[-1][0]
         if not self._is_behind:
-            self._fresh.extend(events)
-            self._fresh_bytes += sum(len(payload) for _, payload in events)
+            # The disk may have given a commit before the event loop heard of it.
+            fresh = [event for event in events if event[0] > self._last_read]
+            self._fresh.extend(fresh)
+            self._fresh_bytes += sum(len(payload) for _, payload in fresh)
             if self._fresh_bytes > FRESH_BYTES_MAX:
                 self._drop()
         self.has_more.set()

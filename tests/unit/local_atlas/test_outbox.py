@@ -273,6 +273,20 @@ def test_a_broker_that_has_forgotten_gets_it_all_again(tmp_path: Path) -> None:
     tell(tmp_path, story)
 
 
+def test_a_commit_that_the_disk_gave_before_the_loop_heard_of_it_comes_once(tmp_path: Path) -> None:
+    async def story(database: Database, _outbox: Outbox) -> None:
+        await database.write(row("early"))
+        tail = outbox_tail.Tail(database, asyncio.Lock(), lambda _: False)
+        events = await tail.next()
+        assert [payload for _, payload in events] == [b"early"]
+        tail.taken = events[-1][0]
+        tail._committed(events)  # the writer's thread had committed it, and its word comes only now
+        await database.write(row("late"))
+        assert [payload for _, payload in await tail.next()] == [b"late"]
+
+    tell(tmp_path, story)
+
+
 def test_only_so_many_are_ahead_of_their_acks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "AHEAD_MAX", 10)
 
