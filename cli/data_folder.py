@@ -1,18 +1,16 @@
 """The folder of everything that survives a restart: who holds it, and the engine's key in it."""
 
-import fcntl
 import os
 import secrets
 from pathlib import Path
 from typing import Final, Self
 
 from pipeline.core.errors import BlocklineError
+from pipeline.process.folder_lock import FILE_MODE, FolderHeldError, FolderLock
 
 LOCK: Final = "up.lock"
 KEY: Final = "engine.key"
 KEY_BYTES: Final = 32
-_FOLDER_MODE: Final = 0o700
-_FILE_MODE: Final = 0o600
 
 
 class DataFolderError(BlocklineError):
@@ -25,7 +23,7 @@ class DataFolder:
     def __init__(self, path: Path) -> None:
         """Nothing is made before :meth:`hold`."""
         self.path = path
-        self._lock: int | None = None
+        self._lock = FolderLock(path, LOCK)
 
     @property
     def database(self) -> Path:
@@ -44,23 +42,16 @@ class DataFolder:
             DataFolderError: another process holds it, or it can't be made.
         """
         try:
-            self.path.mkdir(parents=True, exist_ok=True, mode=_FOLDER_MODE)
-            file = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+            self._lock.take()
+        except FolderHeldError:
+            raise DataFolderError(f"Another `blockline up` is running on the data in {self.path}.") from None
         except OSError as error:
             raise DataFolderError(f"The data folder {self.path} can't be used: {error.strerror}.") from None
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(file)
-            raise DataFolderError(f"Another `blockline up` is running on the data in {self.path}.") from None
-        self._lock = file
         return self
 
     def release(self) -> None:
         """Let others have it; may be called twice."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._lock.release()
 
     def engine_key(self) -> bytes:
         """The key that signs everything; made at the first start, readable by its owner only.
@@ -82,7 +73,7 @@ class DataFolder:
     def _new_key(self, path: Path) -> bytes:
         key = secrets.token_bytes(KEY_BYTES)
         fresh = path.with_suffix(".new")
-        file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _FILE_MODE)
+        file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
         with os.fdopen(file, "w", encoding="ascii") as writer:
             writer.write(key.hex() + "\n")
             writer.flush()

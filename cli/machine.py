@@ -127,7 +127,6 @@ class Machine:
         registry, evaluator = Registry.load(RUNNERS), CelEvaluator()
         directory = EmbeddedDirectory(users)
         outbox = atlas.outbox
-        await starting
         reader = await self._read(outbox)
         parts = Parts(
             store=store,
@@ -225,16 +224,14 @@ class Machine:
         return EmbeddedAtlas(database, self._token, self._clock, guard)
 
     async def _relay(self, outbox: Outbox) -> None:
-        await outbox.relay(self._topic.producer(keeps=self._settings.events == "kafka"))
+        await outbox.relay(self._topic.producer(keeps=not isinstance(self._reader, OutboxReader)))
 
     async def _read(self, outbox: Outbox | None) -> AssignedReader | GroupReader | OutboxReader:
         if outbox is not None:
             self._topic.on_restart(outbox.resend)
         self._topic.on_restart(self.hub.read_again)
-        if outbox is not None and self._settings.events == "outbox":
-            self._reader = OutboxReader(outbox)
-            return self._reader
-        reader = self._reader = self._topic.reader()
+        by_outbox = outbox if self._settings.events == "outbox" else None
+        reader = self._reader = self._topic.reader() if by_outbox is None else OutboxReader(by_outbox)
         self._stack.push_async_callback(reader.close)
         await reader.start()
         await reader.started()
@@ -313,13 +310,7 @@ class Machine:
                     _LOG.exception("%s failed and begins anew", name)
                 await self._clock.sleep(RESTART_S)
 
-        task = asyncio.create_task(supervise(), name=name)
-
-        async def end() -> None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-        self._stack.push_async_callback(end)
+        self._stack.push_async_callback(_collect, asyncio.create_task(supervise(), name=name))
 
 
 async def _both(running: "asyncio.Task[None]", work: Coroutine[Any, Any, None]) -> None:

@@ -1,7 +1,8 @@
 """Where events travel on this machine: the embedded broker, or a Kafka of one's own."""
 
-from collections.abc import Callable
-from typing import Final, Protocol
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from pipeline.cdc.admin import TopicAdmin
 from pipeline.cdc.assigned import AssignedReader, TopicFollower
@@ -12,8 +13,6 @@ from pipeline.cdc.topics import TOPIC
 from pipeline.core.clock import Clock
 from pipeline.local.atlas.outbox import EventProducer
 from pipeline.local.broker import LocalBroker
-
-_NO_KAFKA: Final = "No Kafka answers at {}: does it run, and does it advertise an address that is reached from here?"
 
 
 class Topic(Protocol):
@@ -116,6 +115,17 @@ class _Passing:
         return position
 
 
+@contextlib.contextmanager
+def _reached(bootstrap: str) -> Iterator[None]:
+    """What the client says of a broker that doesn't answer, in words for who starts us."""
+    try:
+        yield
+    except BrokerUnavailableError as error:
+        raise BrokerUnavailableError(
+            f"No Kafka answers at {bootstrap}: does it run, and does it advertise an address that is reached from here?"
+        ) from error
+
+
 class KafkaTopic:
     """A Kafka that somebody else runs; what isn't handled is in the outbox all the same, so it is read from its end."""
 
@@ -133,10 +143,8 @@ class KafkaTopic:
 
     async def start(self) -> None:
         """See :class:`Topic`."""
-        try:
+        with _reached(self._bootstrap):
             await TopicAdmin(self._bootstrap).create(TOPIC)
-        except BrokerUnavailableError as error:
-            raise BrokerUnavailableError(_NO_KAFKA.format(self._bootstrap)) from error
         self._producer = KafkaEventProducer(self._bootstrap, TOPIC)
         self._is_up = True
 
@@ -189,10 +197,8 @@ class AtlasTopic(KafkaTopic):
         Raises:
             BrokerUnavailableError: there is no broker, or no such topic on it.
         """
-        try:
+        with _reached(self._bootstrap):
             names = await TopicAdmin(self._bootstrap).names()
-        except BrokerUnavailableError as error:
-            raise BrokerUnavailableError(_NO_KAFKA.format(self._bootstrap)) from error
         if TOPIC not in names:
             raise BrokerUnavailableError(
                 f"There is no topic {TOPIC} on that Kafka: an Atlas makes it at its start, or whoever runs the Kafka."

@@ -143,15 +143,16 @@ def _runner(parts: Parts, block_type: str) -> ServerFactory:
 
 def _atlas(parts: Parts, shard: int) -> ServerFactory:
     # One handler for the life of the process: it holds the shard's lease, and what it wrote under it.
+    this = Shard(shard, parts.shards)
     handler = AtlasSinkHandler(
         parts.store,
         parts.seal,
         parts.evaluator,
         FileSlotLease(parts.folder, shard, parts.shards, parts.clock, settles_s=parts.settles_s),
         parts.clock,
-        shard=Shard(shard, parts.shards),
+        shard=this,
         admission=Admission(parts.store, parts.directory, parts.registry.defaults(parts.registry.runner_types())),
-        observer=CountingObserver(shard),
+        observer=CountingObserver(this),
     )
 
     def build(sock_path: str, info_path: str) -> Any:

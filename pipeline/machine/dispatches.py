@@ -44,9 +44,10 @@ def _message(  # noqa: PLR0917  (one call, above; an object for it would only hi
     run: Run, task: Task, state: TaskState, scope: Mapping[str, Any], shard: int, evaluator: Evaluator
 ) -> Dispatch | Result:
     expressions = run.request.expressions(task) if state.cause is None else {}
-    deferred = _deferred(run, task, expressions, scope)
+    written = task.arguments_dict
+    deferred = _deferred(run, written, expressions, scope)
     try:
-        arguments = {} if deferred else resolved(task.arguments_dict, expressions, scope, evaluator)
+        arguments = {} if deferred else resolved(written, expressions, scope, evaluator)
     except ExpressionError as error:
         return _failed(run, task, state, error.error_name, str(error))
     request = run.request
@@ -64,7 +65,7 @@ def _message(  # noqa: PLR0917  (one call, above; an object for it would only hi
         cause=state.cause,
         arguments=arguments,
         deferred=deferred,
-        secrets=secret_places(task.arguments_dict) or None,
+        secrets=secret_places(written) or None,
         state=_state_for_runner(state),
         requester=request.requester,
         asset=_asset_for_runner(request.asset),
@@ -75,14 +76,15 @@ def _message(  # noqa: PLR0917  (one call, above; an object for it would only hi
     )
 
 
-def _deferred(run: Run, task: Task, expressions: Mapping[str, str], scope: Mapping[str, Any]) -> Deferred | None:
+def _deferred(
+    run: Run, arguments: dict[str, Any], expressions: Mapping[str, str], scope: Mapping[str, Any]
+) -> Deferred | None:
     """The arguments as the author wrote them, where they read outputs that only their entities have.
 
     Tasks that they can't read are left out of what they see: a document's worth of outputs needn't travel for one.
     """
     if all(state.stored is None for state in run.tasks.values()):
         return None
-    arguments = task.arguments_dict
     read = reads_of(arguments, expressions)
     stored = stored_among(read, run.tasks)
     if not stored:

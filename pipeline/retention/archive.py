@@ -6,16 +6,17 @@ the same way. A run may stand in the archive twice (an interruption between the 
 ``purging.json`` is the journal of what is being removed from the store: all of it is in the archive already.
 """
 
-import fcntl
 import gzip
 import os
 import shutil
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final, Self
 
 from pipeline.messages.canonical import MalformedError, decode, encode
+from pipeline.process.folder_lock import FILE_MODE, FolderHeldError, FolderLock
 from pipeline.retention.records import ArchivedRun, ArchiveError, merged, parse_line
 
 ENDING: Final = ".jsonl.gz"
@@ -23,8 +24,6 @@ JOURNAL: Final = "purging.json"
 LOCK: Final = "retention.lock"
 _FRESH: Final = ".new"
 _DAY_CHARS: Final = len("2000-01-01")
-_FOLDER_MODE: Final = 0o700
-_FILE_MODE: Final = 0o600
 _LEVEL: Final = 6
 
 
@@ -34,7 +33,7 @@ class Archive:
     def __init__(self, folder: Path) -> None:
         """Nothing is made before :meth:`hold`."""
         self.folder = folder
-        self._lock: int | None = None
+        self._lock = FolderLock(folder, LOCK)
 
     def hold(self) -> Self:
         """Make the folder if need be, take its lock, and clear away what an interruption left half written.
@@ -43,26 +42,19 @@ class Archive:
             ArchiveError: another process archives into it, or it can't be made.
         """
         try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=_FOLDER_MODE)
-            file = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
-        except OSError as error:
-            raise ArchiveError(f"The archive can't be used: {error.strerror}.") from None
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(file)
+            self._lock.take()
+        except FolderHeldError:
             sentence = "Another process is archiving into this folder; `blockline up` does it by itself."
             raise ArchiveError(sentence) from None
-        self._lock = file
+        except OSError as error:
+            raise ArchiveError(f"The archive can't be used: {error.strerror}.") from None
         for left in self.folder.glob(f"*{_FRESH}"):
             left.unlink(missing_ok=True)
         return self
 
     def release(self) -> None:
         """Let others write; may be called twice."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._lock.release()
 
     def keep(self, day: str, runs: Iterable[ArchivedRun]) -> None:
         """Put runs into the archive: they are on disk when this returns.
@@ -73,7 +65,7 @@ class Archive:
         numbers = [int(part.name[_DAY_CHARS + 1 :].partition(".")[0]) for part in self._parts(day)]
         number = max(numbers, default=0) + 1
         packed = gzip.compress(b"".join(run.line() for run in runs), compresslevel=_LEVEL, mtime=0)
-        self._write(self.folder / f"{day}.{number:06d}{ENDING}", packed)
+        self._write(self.folder / f"{day}.{number:06d}{ENDING}", lambda writer: writer.write(packed))
 
     def fold(self) -> None:
         """Join the parts of each day to the file of that day. May be called twice.
@@ -83,17 +75,7 @@ class Archive:
         """
         for day in sorted({part.name[:_DAY_CHARS] for part in self._parts("*")}):
             parts, whole = self._parts(day), self.folder / (day + ENDING)
-            fresh = whole.with_name(whole.name + _FRESH)
-            try:
-                with _new_file(fresh) as writer:
-                    for path in [*([whole] if whole.exists() else []), *parts]:
-                        with path.open("rb") as reader:
-                            shutil.copyfileobj(reader, writer)
-                    writer.flush()
-                    os.fsync(writer.fileno())
-                self._rename(fresh, whole)
-            except OSError as error:
-                raise self._full(fresh, error) from None
+            self._write(whole, partial(_join, [*([whole] if whole.exists() else []), *parts]))
             for part in parts:
                 part.unlink(missing_ok=True)
 
@@ -140,7 +122,8 @@ class Archive:
         """
         path = self.folder / JOURNAL
         if guids:
-            self._write(path, encode({"format": 1, "guids": guids}))
+            journal = encode({"format": 1, "guids": guids})
+            self._write(path, lambda writer: writer.write(journal))
         else:
             path.unlink(missing_ok=True)
             self._sync()
@@ -148,20 +131,20 @@ class Archive:
     def _parts(self, day: str) -> list[Path]:
         return sorted(self.folder.glob(f"{day}.[0-9][0-9][0-9][0-9][0-9][0-9]{ENDING}"))
 
-    def _write(self, path: Path, content: bytes) -> None:
+    def _write(self, path: Path, fill: Callable[[BinaryIO], object]) -> None:
+        """The file with what ``fill`` writes, whole or not at all."""
         fresh = path.with_name(path.name + _FRESH)
         try:
             with _new_file(fresh) as writer:
-                writer.write(content)
+                fill(writer)
                 writer.flush()
                 os.fsync(writer.fileno())
-            self._rename(fresh, path)
+            fresh.replace(path)
+            self._sync()
         except OSError as error:
-            raise self._full(fresh, error) from None
-
-    def _rename(self, fresh: Path, path: Path) -> None:
-        fresh.replace(path)
-        self._sync()
+            fresh.unlink(missing_ok=True)
+            sentence = f"The archive can't be written ({error.strerror}), so nothing leaves the store."
+            raise ArchiveError(sentence) from None
 
     def _sync(self) -> None:
         folder = os.open(self.folder, os.O_RDONLY)
@@ -170,14 +153,15 @@ class Archive:
         finally:
             os.close(folder)
 
-    @staticmethod
-    def _full(fresh: Path, error: OSError) -> ArchiveError:
-        fresh.unlink(missing_ok=True)
-        return ArchiveError(f"The archive can't be written ({error.strerror}), so nothing leaves the store.")
+
+def _join(paths: Iterable[Path], writer: BinaryIO) -> None:
+    for path in paths:
+        with path.open("rb") as reader:
+            shutil.copyfileobj(reader, writer)
 
 
 def _new_file(path: Path) -> BinaryIO:
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _FILE_MODE), "wb")
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE), "wb")
 
 
 def _runs_in(path: Path) -> Iterator[ArchivedRun]:

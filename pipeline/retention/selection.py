@@ -10,6 +10,7 @@ from pipeline.messages.seal import Seal, Sealed
 from pipeline.retention.records import ArchivedRun, AuditLine
 from pipeline.store import types
 from pipeline.store.outputs import outputs_of
+from pipeline.store.pages import find_all
 from pipeline.store.port import Entity, EntityStore, Filter, Query
 
 Audit = Callable[[str], Awaitable[Sequence[AuditLine]]]
@@ -96,20 +97,8 @@ class Selection:
             limit=_PAGE,
             attributes=(types.RUN_STATUS,),
         )
-        while True:
-            children = await self._store.find(below)
-            if any(_lives(child) for child in children):
-                return True
-            if len(children) < _PAGE:
-                break
-            below = Query(
-                below.type_name,
-                below.filters,
-                below.sort_by,
-                limit=_PAGE,
-                offset=below.offset + _PAGE,
-                attributes=below.attributes,
-            )
+        if any(map(_lives, await find_all(self._store, below))):
+            return True
         if run.qualified_name.startswith(RUN_PREFIX):
             return False
         above = run.qualified_name.partition("/")[0]
@@ -118,22 +107,12 @@ class Selection:
 
     async def _of(self, type_name: str, by: str, status: str, run_guid: str) -> list[str] | None:
         """Guids of what belongs to the run; None where one of them is open."""
-        guids: list[str] = []
-        while True:
-            query = Query(
-                type_name,
-                (Filter(by, "eq", run_guid),),
-                sort_by="qualifiedName",
-                limit=_PAGE,
-                offset=len(guids),
-                attributes=(status,),
-            )
-            page = await self._store.find(query)
-            if any(entity.attributes.get(status) in _OPEN for entity in page):
-                return None
-            guids += [entity.guid for entity in page]
-            if len(page) < _PAGE:
-                return guids
+        of_run = (Filter(by, "eq", run_guid),)
+        query = Query(type_name, of_run, sort_by="qualifiedName", limit=_PAGE, attributes=(status,))
+        found = await find_all(self._store, query)
+        if any(entity.attributes.get(status) in _OPEN for entity in found):
+            return None
+        return [entity.guid for entity in found]
 
 
 def _lives(run: Entity) -> bool:

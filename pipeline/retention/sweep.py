@@ -80,8 +80,9 @@ class Retention:
     async def _batch(self, found: Sequence[Entity], before_ms: int, *, is_dry: bool) -> tuple[Batch, int]:
         """One batch, and how many of its runs the next search would find again."""
         runs, size, kept, looked_at = list[ArchivedRun](), 0, 0, 0
+        entities = await self._store.get([header.guid for header in found])
         for header in found:
-            entity = (await self._store.get([header.guid])).get(header.guid)
+            entity = entities.get(header.guid)
             run = None if entity is None else await self._selection.whole(entity, before_ms, self._clock.now_ms())
             looked_at += 1
             if run is None:

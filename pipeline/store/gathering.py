@@ -152,10 +152,6 @@ class _Gathering(Generic[T, V]):
                     part.answer.set_result({name: found[name] for name in part.names if name in found})
 
 
-def _name_of(write: EntityWrite) -> str:
-    return write.qualified_name
-
-
 def _fail(parts: Iterable[_Part[Any]], error: Exception) -> None:
     for part in parts:
         if not part.answer.done():

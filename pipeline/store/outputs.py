@@ -4,6 +4,7 @@ from typing import Final
 
 from pipeline.blocks.outputs import OutputsAwayError
 from pipeline.store import types
+from pipeline.store.pages import find_all
 from pipeline.store.port import Entity, EntityStore, Filter, Query, StoreRefusedError, StoreUnavailableError
 
 _PAGE: Final = 500
@@ -40,18 +41,11 @@ async def outputs_of(store: EntityStore, run_guid: str) -> list[Entity]:
 
     Whoever purges a run deletes these with it. Raises as the store's ``find``.
     """
-    of_run = (Filter(types.OUTPUT_RUN_GUID, "eq", run_guid),)
-    found: list[Entity] = []
-    while True:
-        query = Query(
-            types.OUTPUT,
-            of_run,
-            sort_by="qualifiedName",
-            limit=_PAGE,
-            offset=len(found),
-            attributes=(types.OUTPUT_TASK, types.OUTPUT_BYTES),
-        )
-        page = await store.find(query)
-        found += page
-        if len(page) < _PAGE:
-            return found
+    query = Query(
+        types.OUTPUT,
+        (Filter(types.OUTPUT_RUN_GUID, "eq", run_guid),),
+        sort_by="qualifiedName",
+        limit=_PAGE,
+        attributes=(types.OUTPUT_TASK, types.OUTPUT_BYTES),
+    )
+    return await find_all(store, query)

@@ -47,7 +47,7 @@ def main(environment: Mapping[str, str]) -> int:
     """Serve until the platform ends the process; the exit code."""
     try:
         settings = vertex_settings(environment)
-        configure(settings.log_level, settings.log_format, f"atlas-{settings.shard}")
+        configure(settings.log_level, settings.log_format, _shard(settings).vertex)
         sink = sink_of(settings, environment)
         # Before there is a lease: on a busy node the import may outlast one, and nothing renews it meanwhile.
         load_models()
@@ -82,18 +82,22 @@ def sink_of(settings: VertexSettings, environment: Mapping[str, str]) -> LeasedS
         raise SettingError("BLOCKLINE_SHARD is the number of this sink, from 0 to BLOCKLINE_SHARDS - 1.")
     seal, store, clock = Seal(engine_key(settings)), open_store(settings), SystemClock()
     directory, registry = open_directory(settings, clock), Registry.load(_BLOCKS)
-    lease = _lease(settings, environment, clock)
+    lease, shard = _lease(settings, environment, clock), _shard(settings)
     handler = AtlasSinkHandler(
         store,
         seal,
         CelEvaluator(),
         lease,
         clock,
-        shard=Shard(settings.shard, settings.shards),
+        shard=shard,
         admission=Admission(store, directory, registry.defaults(registry.runner_types())),
-        observer=CountingObserver(settings.shard),
+        observer=CountingObserver(shard),
     )
     return LeasedSink(handler, lease, clock)
+
+
+def _shard(settings: VertexSettings) -> Shard:
+    return Shard(settings.shard, settings.shards)
 
 
 def _lease(settings: VertexSettings, environment: Mapping[str, str], clock: Clock) -> RenewedLease:

@@ -4,6 +4,7 @@ import logging
 from typing import Final
 
 from pipeline.process.metrics import SINK_INPUTS, SINK_STATE_CHANGES, SINK_WRITE_REQUESTS
+from sinks.atlas.answers import Shard
 
 _LOG: Final = logging.getLogger("blockline.sink")
 
@@ -11,12 +12,13 @@ _LOG: Final = logging.getLogger("blockline.sink")
 class CountingObserver:
     """See :class:`sinks.atlas.answers.SinkObserver`: Prometheus, and a warning in the log for an alert."""
 
-    def __init__(self, shard: int) -> None:
+    def __init__(self, shard: Shard) -> None:
         """Counts as this shard's."""
-        self._vertex = f"atlas-{shard}"
-        self._inputs = SINK_INPUTS.labels(str(shard))
-        self._requests = SINK_WRITE_REQUESTS.labels(str(shard))
-        self._changes = SINK_STATE_CHANGES.labels(str(shard))
+        number = str(shard.number)
+        self._vertex = shard.vertex
+        self._inputs = SINK_INPUTS.labels(number)
+        self._requests = SINK_WRITE_REQUESTS.labels(number)
+        self._changes = SINK_STATE_CHANGES.labels(number)
 
     def inputs(self, count: int) -> None:
         """See the port."""

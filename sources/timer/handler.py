@@ -9,6 +9,7 @@ from pipeline.core.limits import COMMAND_OPEN_TICK_MS, DEAD_LETTER_PAYLOAD_BYTES
 from pipeline.core.statuses import CommandStatus, ItemStatus, ReplayStatus, RunStatus
 from pipeline.messages.envelopes import Event, Operation, Replay
 from pipeline.store import types
+from pipeline.store.pages import find_all
 from pipeline.store.port import Entity, EntityStore, Filter, Query
 
 PAGE: Final = 500
@@ -118,22 +119,7 @@ class TimerHandler:
 
     async def _all(self, query: Query) -> list[Entity]:
         """Every page: what is due in the last one is as due as what is in the first."""
-        found: list[Entity] = []
-        while len(found) < DUE_MAX:
-            page = await self._store.find(
-                Query(
-                    query.type_name,
-                    query.filters,
-                    sort_by=query.sort_by,
-                    limit=query.limit,
-                    offset=len(found),
-                    attributes=query.attributes,
-                )
-            )
-            found += page
-            if len(page) < query.limit:
-                break
-        return found
+        return await find_all(self._store, query, most=DUE_MAX)
 
 
 def _asked_at(letter: Entity) -> int:

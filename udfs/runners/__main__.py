@@ -33,6 +33,7 @@ from pipeline.secrets.folder import FolderSecrets
 from pipeline.store.catalog import StoreCatalog
 from pipeline.store.open import open_store
 from pipeline.store.outputs import StoredOutputs
+from pipeline.topology.build import runner_vertex
 from pipeline.web.open import open_web_client
 from udfs.runners.server import build_server
 
@@ -46,7 +47,7 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
         return _USAGE_EXIT
     try:
         settings, vertex = server_settings(environment), vertex_settings(environment)
-        configure(settings.log_level, settings.log_format, f"runner-{arguments[0].lower()}")
+        configure(settings.log_level, settings.log_format, runner_vertex(arguments[0]))
         shell = shell_of(arguments[0], settings, vertex)
     except BlocklineError as error:
         sys.stderr.write(f"{error}\n")

@@ -4,10 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipeline.local.plane.manifest import ManifestError
+from pipeline.local.plane.manifest import ManifestError, pipeline_of
 from pipeline.local.plane.plane import fallback_of
 
 
@@ -55,12 +54,9 @@ def containers(manifest: str) -> dict[str, Container]:
     Raises:
         ManifestError: one has no command, or a variable that only a cluster knows.
     """
-    documents = [document for document in yaml.safe_load_all(manifest) if isinstance(document, Mapping)]
-    pipelines = [document for document in documents if document.get("kind") == "Pipeline"]
     return {
         name: _container(name, vertex["name"], given)
-        for pipeline in pipelines
-        for vertex in pipeline["spec"]["vertices"]
+        for vertex in pipeline_of(manifest)["spec"]["vertices"]
         for name, given in _given(vertex)
     }
 

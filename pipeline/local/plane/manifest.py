@@ -200,7 +200,12 @@ def read_plan(manifest: str) -> Plan:
     return Plan(vertices, edges)
 
 
-def _spec(manifest: str) -> _Spec:
+def pipeline_of(manifest: str) -> Mapping[str, Any]:
+    """The Pipeline among the manifest's documents, as it stands there.
+
+    Raises:
+        ManifestError: it isn't YAML, or holds none or several.
+    """
     try:
         documents = [document for document in yaml.safe_load_all(manifest) if isinstance(document, Mapping)]
     except yaml.YAMLError as error:
@@ -208,8 +213,12 @@ def _spec(manifest: str) -> _Spec:
     pipelines = [document for document in documents if document.get("kind") == "Pipeline"]
     if len(pipelines) != 1:
         raise ManifestError(f"the manifest should hold one Pipeline, not {len(pipelines)}")
+    return pipelines[0]
+
+
+def _spec(manifest: str) -> _Spec:
     try:
-        return _Spec.model_validate(pipelines[0].get("spec"))
+        return _Spec.model_validate(pipeline_of(manifest).get("spec"))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -16,13 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import grpc
-
 from pipeline.core.clock import Clock
-from pipeline.local.plane.links import ServerEndedError, WrongServerError
+from pipeline.local.plane.line import Line, Link
+from pipeline.local.plane.links import ServerEndedError
 from pipeline.local.plane.manifest import Kind
-from pipeline.local.plane.sockets import CHANNEL_OPTIONS, SOCKET_PATH_BYTES_MAX
-from pipeline.local.plane.streams import MapStream, SinkStream, SourceStreams, connect
 
 START_S: Final = 180.0
 """A process that doesn't serve by then is ended, and another one is started."""
@@ -67,8 +64,7 @@ class ProcessHost:
         self._generation = 0
         self._process: asyncio.subprocess.Process | None = None
         self._listening: asyncio.Task[None] | None = None
-        self._channel: grpc.aio.Channel | None = None
-        self._link: MapStream | SinkStream | SourceStreams | None = None
+        self._line = Line(name)
         self._last: deque[str] = deque(maxlen=_LINES_KEPT)
 
     @property
@@ -80,7 +76,7 @@ class ProcessHost:
     def _folder(self) -> Path:
         return self._directory / f"{self._name}.{self._generation}"
 
-    async def start(self, kind: Kind) -> MapStream | SinkStream | SourceStreams:
+    async def start(self, kind: Kind) -> Link:
         """See :class:`~pipeline.local.plane.links.Host`.
 
         Raises:
@@ -88,18 +84,14 @@ class ProcessHost:
         """
         self._generation += 1
         socket_name, info_name = _FILES[kind]
-        socket = self._folder / socket_name
-        if len(str(socket).encode()) > SOCKET_PATH_BYTES_MAX:
-            raise WrongServerError(f"the socket of {self._name!r} needs a run folder with a shorter path")
+        socket = self._line.path_of(self._folder / socket_name)
         try:
             await self._launch()
             await self._serves(self._folder / info_name)
-            self._channel = grpc.aio.insecure_channel(f"unix:{socket}", options=CHANNEL_OPTIONS)
-            self._link = await connect(kind, self._channel)
+            return await self._line.open(kind, socket)
         except BaseException:
             await self.stop()
             raise
-        return self._link
 
     async def _launch(self) -> None:
         self._folder.mkdir(mode=0o700)
@@ -152,13 +144,7 @@ class ProcessHost:
 
     async def stop(self) -> None:
         """See :class:`~pipeline.local.plane.links.Host`."""
-        # Each is forgotten only after it is closed: a close that is cancelled midway is repeated by the plane's stop.
-        if self._link is not None:
-            await self._link.close()
-            self._link = None
-        if self._channel is not None:
-            await self._channel.close()
-            self._channel = None
+        await self._line.close()
         if self._process is not None:
             await self._end(self._process)
             self._process = None

@@ -19,17 +19,13 @@ from pynumaflow.sinker.servicer.async_servicer import AsyncSinkServicer
 from pynumaflow.sourcer.servicer.async_servicer import AsyncSourceServicer
 
 from pipeline.local.plane.direct import ServerFactory
+from pipeline.local.plane.line import Line, Link
 from pipeline.local.plane.links import WrongServerError
 from pipeline.local.plane.manifest import Kind
 from pipeline.local.plane.server import end
-from pipeline.local.plane.streams import MapStream, SinkStream, SourceStreams, connect
 
-SOCKET_PATH_BYTES_MAX: Final = 107
-"""What Linux allows for the path of a Unix socket, without the closing zero."""
 CLOSE_GRACE_S: Final = 0.5
 """Streams whose client has gone end by themselves in a moment; what hasn't then is cut off."""
-MESSAGE_BYTES_MAX: Final = 64 * 1024 * 1024
-"""pynumaflow's own bound on a gRPC message."""
 
 _VENDOR_LOG: Final = "pynumaflow._constants"
 _KINDS: Final = {
@@ -37,11 +33,6 @@ _KINDS: Final = {
     Kind.MAP: (AsyncMapServicer, map_pb2_grpc.add_MapServicer_to_server),
     Kind.SINK: (AsyncSinkServicer, sink_pb2_grpc.add_SinkServicer_to_server),
 }
-CHANNEL_OPTIONS: Final = (
-    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
-    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
-    ("grpc.use_local_subchannel_pool", 1),
-)
 
 
 class SocketHost:
@@ -55,25 +46,20 @@ class SocketHost:
         self._generation = 0
         self._servicer: Any = None
         self._server: Any = None
-        self._channel: Any = None
-        self._link: MapStream | SinkStream | SourceStreams | None = None
+        self._line = Line(name)
         self._filter = CancelledFilter()
 
     @property
     def _path(self) -> Path:
         return self._directory / f"{self._name}.{self._generation}"
 
-    async def start(self, kind: Kind) -> MapStream | SinkStream | SourceStreams:
+    async def start(self, kind: Kind) -> Link:
         """See :class:`~pipeline.local.plane.links.Host`."""
         self._generation += 1
-        path = str(self._path)
-        if len(path.encode()) > SOCKET_PATH_BYTES_MAX:
-            raise WrongServerError(f"the socket of {self._name!r} needs a run folder with a shorter path")
+        path = self._line.path_of(self._path)
         self._filter.install()
         await self._serve(path, kind)
-        self._channel = grpc.aio.insecure_channel(f"unix:{path}", options=CHANNEL_OPTIONS)
-        self._link = await connect(kind, self._channel)
-        return self._link
+        return await self._line.open(kind, path)
 
     async def _serve(self, path: str, kind: Kind) -> None:
         servicer_type, register = _KINDS[kind]
@@ -95,13 +81,7 @@ class SocketHost:
 
     async def stop(self) -> None:
         """See :class:`~pipeline.local.plane.links.Host`."""
-        # Each is forgotten only after it is closed: a close that is cancelled midway is repeated by the plane's stop.
-        if self._link is not None:
-            await self._link.close()
-            self._link = None
-        if self._channel is not None:
-            await self._channel.close()
-            self._channel = None
+        await self._line.close()
         if self._server is not None:
             await self._server.stop(CLOSE_GRACE_S)
             self._server = None

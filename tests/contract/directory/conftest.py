@@ -1,6 +1,5 @@
 """The directories that the suite asks: our own users, the same over SCIM, and identity providers of several kinds."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from pipeline.local.atlas.users import UserStore
 from pipeline.messages.canonical import encode
 from pipeline.process.clock import SystemClock
 from tests.contract.directory.provider import ENTRA, KEYCLOAK, OKTA, TOKEN, Provider, Style
+from tests.contract.stories import teller
 from tests.served import listening
 
 ODD = 'ann/é "b" 100%41 \\ü&c=d'
@@ -105,11 +105,4 @@ async def world_of(kind: str, folder: Path) -> AsyncIterator[World]:
 def tell(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Story], None]:
     """Runs a test's story against a directory of a kind."""
 
-    def run(story: Story) -> None:
-        async def main() -> None:
-            async with world_of(request.param, tmp_path) as world:
-                await story(world)
-
-        asyncio.run(main())
-
-    return run
+    return teller(lambda: world_of(request.param, tmp_path))

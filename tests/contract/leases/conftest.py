@@ -1,6 +1,5 @@
 """The leases that the suite asks: a lock on a file, a record in memory, and one in a Kubernetes API server."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from pipeline.store.kubernetes import KubernetesLeaseRecords
 from pipeline.store.leases import LeaseRecords, SlotLease
 from pipeline.store.memory_leases import MemoryLeaseRecords
 from tests.contract.leases.api_server import ApiServer, serving
+from tests.contract.stories import teller
 
 
 @dataclass
@@ -99,11 +99,4 @@ def _kernel(lease: SlotLease) -> None:
 def tell(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Story], None]:
     """Runs a test's story with leases of a kind."""
 
-    def run(story: Story) -> None:
-        async def main() -> None:
-            async with world_of(request.param, tmp_path) as world:
-                await story(world)
-
-        asyncio.run(main())
-
-    return run
+    return teller(lambda: world_of(request.param, tmp_path))

@@ -57,16 +57,23 @@ def own(folder: Path, kafka: LocalBroker, *, events: str) -> Iterator[Stage]:
         yield stage
 
 
+@contextlib.contextmanager
+def silent(kafka: LocalBroker) -> Iterator[None]:
+    """It keeps its connections and answers nobody."""
+    assert kafka.pid is not None
+    os.kill(kafka.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(kafka.pid, signal.SIGCONT)
+
+
 def test_runs_end_over_a_kafka_of_ones_own_also_after_it_was_away(tmp_path: Path, kafka: LocalBroker) -> None:
     with own(tmp_path, kafka, events="kafka") as stage:
         assert stage.run(stage.starts("rosa", "five"), wait_s=30)["status"] == "SUCCESS"
-        assert kafka.pid is not None
-        os.kill(kafka.pid, signal.SIGSTOP)
-        try:
+        with silent(kafka):
             run = stage.starts("rosa", "five")
             assert stage.run(run, wait_s=1)["status"] == "PENDING"
-        finally:
-            os.kill(kafka.pid, signal.SIGCONT)
         assert stage.run(run, wait_s=50)["status"] == "SUCCESS"
 
 
@@ -88,13 +95,9 @@ def test_runs_dont_wait_for_a_kafka_that_is_away_and_it_gets_every_event_later(
         return found
 
     with own(tmp_path, kafka, events="outbox") as stage:
-        assert kafka.pid is not None
-        os.kill(kafka.pid, signal.SIGSTOP)
-        try:
+        with silent(kafka):
             run = stage.starts("rosa", "five")
             assert stage.run(run, wait_s=30)["status"] == "SUCCESS"
-        finally:
-            os.kill(kafka.pid, signal.SIGCONT)
         found = asyncio.run(events_of(run))
     assert found[0] == "PENDING"
     assert found[-1] == "SUCCESS"
