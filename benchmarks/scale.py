@@ -1,12 +1,8 @@
 """The engine with a great many ended runs in its store: what a start and a list cost.
 
-``python -m benchmarks.scale 100000``. One run is made by the engine itself, through the API; the others are copies of
-it, each sealed under its own guid and name, written in bulk by the embedded Atlas' own code. Their events count as
-handled.
+``python -m benchmarks.scale 100000``. One run is made by the engine itself, through the API; the others are copies.
 """
 
-import asyncio
-import sqlite3
 import statistics
 import sys
 import time
@@ -16,21 +12,12 @@ from typing import Any, Final
 
 import httpx
 
+from benchmarks import copies
 from benchmarks.measuring import table, usage
 from cli.data_folder import DataFolder
-from pipeline.local.atlas.build import build_service
-from pipeline.local.atlas.database import Database
-from pipeline.local.atlas.service import AtlasService
-from pipeline.local.atlas.wire import ENGINE
-from pipeline.local.atlas.writing import random_guid
-from pipeline.messages.canonical import decode, encode
-from pipeline.messages.seal import Seal, Sealed
-from pipeline.process.clock import SystemClock
-from pipeline.store import types
 from tests.product import Product
 
 RUNS: Final = 100_000
-BULK: Final = 500
 REST_S: Final = 5
 WATCH_S: Final = 30
 CALLS: Final = 10
@@ -44,47 +31,6 @@ def make_one(product: Product) -> str:
         run = client.get(f"/runs/{guid}", params={"wait_s": 60}).raise_for_status().json()
         assert run["status"] == "SUCCESS", run
         return guid
-
-
-class Copies:
-    """Copies of one run."""
-
-    def __init__(self, folder: DataFolder, guid: str) -> None:
-        """The product doesn't run."""
-        self._seal, self._guid = Seal(folder.engine_key()), guid
-        with sqlite3.connect(folder.database) as connection:
-            (text,) = connection.execute("SELECT attributes FROM entity WHERE guid = ?", (guid,)).fetchone()
-        self._given: dict[str, Any] = decode(text)
-        self._request = self._seal.open(Sealed.REQUEST, self._given["qualifiedName"], self._given[types.RUN_REQUEST])
-        self._document = encode(self._seal.open(Sealed.DOCUMENT, guid, self._given[types.RUN_CONFIG]))
-
-    def one(self, guid: str) -> dict[str, Any]:
-        """The run under another guid, as a bulk takes it."""
-        name = f"blockline/runs/{guid}"
-        document = decode(self._document.replace(self._guid.encode(), guid.encode()))
-        attributes = {
-            **self._given,
-            "qualifiedName": name,
-            types.RUN_REQUEST: self._seal.seal(Sealed.REQUEST, name, dict(self._request)),
-            types.RUN_CONFIG: self._seal.seal(Sealed.DOCUMENT, guid, document),
-        }
-        return {"typeName": types.RUN, "guid": "-1", "attributes": attributes}
-
-
-async def fill(folder: DataFolder, guid: str, count: int) -> None:
-    """Write the copies."""
-    copies, database, handed = Copies(folder, guid), Database(folder.database), list[str]()
-    try:
-        await build_service(database, SystemClock())
-        service = AtlasService(database, SystemClock(), handed.pop)
-        await service.load()
-        for start in range(0, count, BULK):
-            guids = [random_guid() for _ in range(min(BULK, count - start))]
-            handed[:] = reversed(guids)
-            await service.upsert(ENGINE, {"entities": [copies.one(guid) for guid in guids]})
-        await database.write(lambda transaction: transaction.connection.execute("DELETE FROM outbox").rowcount)
-    finally:
-        await database.close()
 
 
 def timed(client: httpx.Client, **query: Any) -> float:
@@ -125,7 +71,7 @@ def main() -> None:
         product.stop()
         rows = [measure(product, 1)]
         folder = DataFolder(Path(name) / "data").hold()
-        asyncio.run(fill(folder, guid, count))
+        copies.write(folder, copies.read(folder, guid), count)
         folder.release()
         rows.append(measure(product, count + 1))
     header = ["ended runs", "start s", "CPU s of it", "MiB", "idle % of a core", "list ms", "of one", "of no status"]
