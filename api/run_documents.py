@@ -9,11 +9,8 @@ from api.services import Services
 from pipeline.core.errors import BlocklineError, ErrorName
 from pipeline.core.statuses import RunPhase, RunStatus, TaskStatus
 from pipeline.machine.document import to_document
-from pipeline.machine.run import parse_request
-from pipeline.machine.start import start
 from pipeline.messages.canonical import MalformedError
-from pipeline.messages.seal import Seal, Sealed, is_signed
-from pipeline.spec.expressions import Evaluator
+from pipeline.messages.seal import Sealed, is_signed
 from pipeline.store import types
 from pipeline.store.port import Entity
 
@@ -84,13 +81,14 @@ def known(services: Services, entity: Entity) -> KnownRun:
     attributes = entity.attributes
     document: Mapping[str, Any] | None = None
     is_tampered = False
+    config, request = attributes.get(types.RUN_CONFIG), attributes.get(types.RUN_REQUEST) or ""
     try:
-        if attributes.get(types.RUN_CONFIG):
-            document = opened(services.seal, entity.guid, attributes[types.RUN_CONFIG])
-        elif attributes.get(types.RUN_REQUEST) and is_signed(attributes[types.RUN_REQUEST]):
-            document = started(services.seal, services.evaluator, entity)
+        if config:
+            document = opened(services, entity.guid, config)
+        elif request:
+            document = started(services, entity.qualified_name, entity.guid, request)
     except BlocklineError:
-        is_tampered = True
+        is_tampered = bool(config) or is_signed(request)
     return KnownRun(
         guid=entity.guid,
         document=document,
@@ -102,35 +100,30 @@ def known(services: Services, entity: Entity) -> KnownRun:
     )
 
 
-def opened(seal: Seal, guid: str, text: str) -> dict[str, Any]:
-    """A verified document.
+def opened(services: Services, guid: str, text: str) -> dict[str, Any]:
+    """A verified document; not to be changed.
 
     Raises:
         TamperedError: this engine didn't sign it.
         MalformedError: it isn't a document.
     """
-    document = seal.open(Sealed.DOCUMENT, guid, text)
+    kept = services.opened.kept(guid, text)
+    if kept is not None:
+        return to_document(kept)
+    document = services.seal.open(Sealed.DOCUMENT, guid, text)
     if not isinstance(document.get("engine"), dict) or not isinstance(document.get("run"), dict):
         raise MalformedError("not a run's document")
     return document
 
 
-def started(seal: Seal, evaluator: Evaluator, entity: Entity) -> dict[str, Any]:
-    """The document of a run that is a request yet: what ``start`` makes of it.
+def started(services: Services, qualified_name: str, guid: str, request: str) -> dict[str, Any]:
+    """The document of a run that is a request yet: what ``start`` makes of it; not to be changed.
 
     Raises:
         TamperedError: this engine didn't sign the request.
         MalformedError: it isn't a request.
     """
-    body = seal.open(Sealed.REQUEST, entity.qualified_name, entity.attributes[types.RUN_REQUEST])
-    return document_of_request(body, entity.qualified_name, entity.guid, evaluator)
-
-
-def document_of_request(
-    body: Mapping[str, Any], qualified_name: str, guid: str, evaluator: Evaluator
-) -> dict[str, Any]:
-    """As :func:`started`, of an opened request."""
-    return to_document(start(parse_request(body, qualified_name), guid, evaluator).run)
+    return to_document(services.opened.started(qualified_name, guid, request).run)
 
 
 def with_document(run: KnownRun, document: Mapping[str, Any], at: int) -> KnownRun:

@@ -57,7 +57,7 @@ async def _newer(services: Services, run: KnownRun, told: Notification | None) -
         return run
     if told is not None:
         try:
-            document = opened(services.seal, run.guid, told.attributes[types.RUN_CONFIG])
+            document = opened(services, run.guid, told.attributes[types.RUN_CONFIG])
         except BlocklineError:
             return await read(services, run.guid)
         newer = with_document(run, document, told.at)

@@ -10,6 +10,7 @@ from api.ports import ArchivedRuns, Audit, Catalog, Mails, Readiness, Users
 from api.startables import Startables
 from pipeline.core.clock import Clock
 from pipeline.directory.port import Directory
+from pipeline.machine.opened import OpenedRuns
 from pipeline.messages.seal import Seal
 from pipeline.spec.expressions import Evaluator
 from pipeline.store.port import EntityStore
@@ -25,6 +26,7 @@ class Services:
     store: EntityStore
     seal: Seal
     evaluator: Evaluator
+    opened: OpenedRuns
     catalog: Catalog
     users: Users
     directory: Directory

@@ -14,7 +14,7 @@ from api.outputs import with_outputs
 from api.problems import ApiError, invalid
 from api.rights import Role, require_role
 from api.route import Call, reply
-from api.run_documents import KnownRun, document_of_request, known, with_document
+from api.run_documents import KnownRun, known, started, with_document
 from api.run_views import view
 from api.startables import Startable
 from pipeline.core.errors import BlocklineError, Problem
@@ -75,17 +75,17 @@ async def _start(call: Call, name: str) -> Response:
         created_at=now,
         blocks=services.catalog.run_defaults(startable.spec),
     )
+    signed = services.seal.seal(Sealed.REQUEST, name, request)
     write = run_write(
         qualified_name=name,
-        request=services.seal.seal(Sealed.REQUEST, name, request),
+        request=signed,
         created_at=now,
         created_by=caller.name,
         workflow_guid=startable.guid,
         asset_guid=body.asset_guid,
     )
     guid = (await services.store.upsert([write]))[name]
-    document = document_of_request(request, name, guid, services.evaluator)
-    run = KnownRun(guid, document, caller.name, now, now, RunStatus.PENDING)
+    run = KnownRun(guid, started(services, name, guid, signed), caller.name, now, now, RunStatus.PENDING)
     return reply(view(caller, run), 201, _links(guid))
 
 

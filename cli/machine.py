@@ -46,6 +46,7 @@ from pipeline.local.atlas.scim import build_scim
 from pipeline.local.atlas.users import UserStore
 from pipeline.local.plane.metrics import PlaneCollector
 from pipeline.local.plane.plane import HostMaker, LocalPlane, direct, in_threads, over_sockets
+from pipeline.machine.opened import OpenedRuns
 from pipeline.mail.open import OpenedMail, open_mailer
 from pipeline.mail.port import Via
 from pipeline.messages.seal import Seal
@@ -125,6 +126,7 @@ class Machine:
         mail = open_mailer(self._settings.smtp_url, self._settings.mail_from, self._folder.mailbox)
         self._stack.callback(mail.mailbox.close)
         registry, evaluator = Registry.load(RUNNERS), CelEvaluator()
+        opened = OpenedRuns(seal, evaluator)
         directory = EmbeddedDirectory(users)
         outbox = atlas.outbox
         reader = await self._read(outbox)
@@ -132,6 +134,7 @@ class Machine:
             store=store,
             seal=seal,
             evaluator=evaluator,
+            opened=opened,
             registry=registry,
             directory=directory,
             mailer=mail.mailer,
@@ -158,6 +161,7 @@ class Machine:
             store=store if atlas.outbox is not None else GatheringStore(store),
             seal=seal,
             evaluator=evaluator,
+            opened=opened,
             catalog=InstalledCatalog(registry, evaluator),
             users=users,
             directory=directory,

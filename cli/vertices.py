@@ -16,6 +16,7 @@ from pipeline.core.clock import Clock
 from pipeline.directory.port import Directory
 from pipeline.local.plane.direct import ServerFactory
 from pipeline.local.plane.plane import fallback_of
+from pipeline.machine.opened import OpenedRuns
 from pipeline.mail.port import Mailer
 from pipeline.messages.canonical import MalformedError
 from pipeline.messages.envelopes import parse_dead_letter
@@ -53,6 +54,7 @@ class Parts:
     store: EntityStore
     seal: Seal
     evaluator: Evaluator
+    opened: OpenedRuns
     registry: Registry
     directory: Directory
     mailer: Mailer
@@ -108,7 +110,11 @@ def _timer(parts: Parts) -> ServerFactory:
 
 def _orchestrator(parts: Parts) -> ServerFactory:
     handler = OrchestratorHandler(
-        parts.seal, parts.evaluator, known_types=parts.registry.runner_types(), shards=parts.shards
+        parts.seal,
+        parts.evaluator,
+        known_types=parts.registry.runner_types(),
+        shards=parts.shards,
+        opened=parts.opened,
     )
 
     def build(sock_path: str, info_path: str) -> Any:
@@ -153,6 +159,7 @@ def _atlas(parts: Parts, shard: int) -> ServerFactory:
         shard=this,
         admission=Admission(parts.store, parts.directory, parts.registry.defaults(parts.registry.runner_types())),
         observer=CountingObserver(this),
+        opened=parts.opened,
     )
 
     def build(sock_path: str, info_path: str) -> Any:

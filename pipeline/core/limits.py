@@ -110,6 +110,9 @@ RETENTION_PASS_S: Final = 3600.0
 RETENTION_FIRST_S: Final = 60.0
 """From the start of `blockline up` to the first pass."""
 
+OPENED_RUNS_CHARS_MAX: Final = 4 * 1024 * 1024
+"""Of the sealed texts whose runs a process keeps opened: a thousand documents of 4 kB, some 40 MB with their runs."""
+
 SLOTS: Final = 256
 """Parts of the run space; never changes, whatever the number of sinks."""
 

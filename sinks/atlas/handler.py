@@ -10,6 +10,7 @@ from pipeline.core.ids import shard_of
 from pipeline.core.limits import STORE_WRITE_TIMEOUT_S
 from pipeline.machine.inputs import Input
 from pipeline.machine.inputs import Tick as Due
+from pipeline.machine.opened import OpenedRuns
 from pipeline.messages.canonical import MalformedError
 from pipeline.messages.envelopes import DeadLetter, Result, Tick, parse_shard_input
 from pipeline.messages.seal import Seal
@@ -61,16 +62,20 @@ class AtlasSinkHandler:
         admission: Admits,
         observer: SinkObserver,
         kept_runs_max: int = KEPT_RUNS_MAX,
+        opened: OpenedRuns | None = None,
     ) -> None:
-        """``lease`` is this shard's; once lost it stays lost until ``acquire``."""
+        """``lease`` is this shard's; once lost it stays lost until ``acquire``. ``opened`` is what other parts of this
+        process have opened already.
+        """
+        opened = opened or OpenedRuns(seal, evaluator)
         self._store = store
         self._lease = lease
         self._clock = clock
         self._shard = shard
         self._observer = observer
         self._cache = WrittenRuns(kept_runs_max)
-        self._reader = Reader(store, seal, evaluator, admission, observer)
-        self._planner = Planner(Judge(seal, evaluator), store, observer)
+        self._reader = Reader(store, seal, evaluator, admission, observer, opened=opened)
+        self._planner = Planner(Judge(seal, evaluator, opened), store, observer)
         self._writer = BulkWriter(store, lease, clock, observer)
         self._alone = OneByOne(self._planner, self._writer)
         self._strays = Strays(store, seal, clock, shard, observer)

@@ -10,10 +10,12 @@ from pipeline.machine.effects import ChangeAsset, Effect, KeepOutput, Transition
 from pipeline.machine.failure import refused
 from pipeline.machine.inputs import Command, Input, ItemDecision, Refused
 from pipeline.machine.inputs import Tick as Due
+from pipeline.machine.opened import OpenedRuns
 from pipeline.machine.run import Run
 from pipeline.messages.envelopes import ErrorInfo, Outcome, Result
 from pipeline.messages.seal import Seal
 from pipeline.spec.expressions import Evaluator
+from pipeline.store import types
 from pipeline.store.mapping import effect_writes, run_write, touched_by
 from sinks.atlas.writing import Piece
 
@@ -50,10 +52,11 @@ class Plan:
 class Judge:
     """The machine with what it needs handed in."""
 
-    def __init__(self, seal: Seal, evaluator: Evaluator) -> None:
-        """``seal`` signs the documents that are written."""
+    def __init__(self, seal: Seal, evaluator: Evaluator, opened: OpenedRuns | None = None) -> None:
+        """``seal`` signs the documents that are written, and ``opened`` hears of them."""
         self._seal = seal
         self._evaluator = evaluator
+        self._opened = opened or OpenedRuns(seal, evaluator)
 
     def plan(self, loaded: Loaded, inputs: Sequence[Input], now_ms: int) -> Plan:
         """All inputs in one transition, in the order in which they count.
@@ -73,6 +76,7 @@ class Judge:
         entities = effect_writes(effects)
         if transition.is_changed or loaded.must_write:
             state = run_write(transition.run, loaded.name, self._seal)
+            self._opened.signed(transition.run, state.attributes[types.RUN_CONFIG])
             if loaded.attributes:
                 state = state.model_copy(update={"attributes": {**loaded.attributes, **state.attributes}})
             entities.insert(0, state)

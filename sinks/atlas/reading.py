@@ -7,10 +7,10 @@ from typing import Any, Final, Protocol, TypeVar
 from pipeline.core.errors import ErrorName
 from pipeline.core.statuses import CommandStatus, ItemStatus, TaskStatus
 from pipeline.machine.approvals.question import groups_asked
-from pipeline.machine.document import from_document
 from pipeline.machine.effects import CloseCommand, CloseItem, Effect
 from pipeline.machine.failure import fail_run, tampered
 from pipeline.machine.inputs import Command, Input, ItemDecision
+from pipeline.machine.opened import OpenedRuns
 from pipeline.machine.run import Request, Run, parse_request
 from pipeline.machine.start import start, unstarted
 from pipeline.messages.canonical import MalformedError, decode
@@ -68,12 +68,20 @@ class Reader:
     """Reads runs in bulk and believes only what is signed."""
 
     def __init__(
-        self, store: EntityStore, seal: Seal, evaluator: Evaluator, admission: Admits, observer: SinkObserver
+        self,
+        store: EntityStore,
+        seal: Seal,
+        evaluator: Evaluator,
+        admission: Admits,
+        observer: SinkObserver,
+        *,
+        opened: OpenedRuns | None = None,
     ) -> None:
         """Writes nothing."""
         self._store = store
         self._seal = seal
         self._evaluator = evaluator
+        self._opened = opened or OpenedRuns(seal, evaluator)
         self._admission = admission
         self._observer = observer
 
@@ -165,13 +173,15 @@ class Reader:
         return Loaded(run, name, must_write=status != run.status or wake_at != run.wake_at)
 
     async def _from_request(self, entity: Entity, name: str, now_ms: int) -> Loaded:
-        text = entity.attributes.get(types.RUN_REQUEST)
-        if not text or not is_signed(text):
-            return await self._admit(entity, name, now_ms)
-        request = self._signed_request(entity)
-        if request is None:
+        text = entity.attributes.get(types.RUN_REQUEST) or ""
+        try:
+            transition = self._opened.started(entity.qualified_name, entity.guid, text)
+        except TamperedError:
+            if not is_signed(text):
+                return await self._admit(entity, name, now_ms)
             return self._tampered(entity, name, None, now_ms)
-        transition = start(request, entity.guid, self._evaluator)
+        except MalformedError:
+            return self._tampered(entity, name, None, now_ms)
         # A start that dispatched nothing leaves no trace but a document; of any other one the create event has told.
         has_told = any(state.status is TaskStatus.RUNNING for state in transition.run.tasks.values())
         return Loaded(transition.run, name, must_write=not has_told, effects=transition.effects)
@@ -199,7 +209,7 @@ class Reader:
     def _signed_run(self, entity: Entity) -> Run | None:
         text = entity.attributes.get(types.RUN_CONFIG) or ""
         try:
-            return from_document(self._seal.open(Sealed.DOCUMENT, entity.guid, text), entity.guid)
+            return self._opened.document(entity.guid, text)
         except (TamperedError, MalformedError):
             return None
 

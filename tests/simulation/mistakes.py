@@ -10,6 +10,7 @@ from pipeline.machine.apply import apply
 from pipeline.machine.effects import Effect, Transition, WriteEntity
 from pipeline.machine.inputs import Command, Input
 from pipeline.machine.inputs import Tick as Due
+from pipeline.machine.opened import Key, OpenedRuns, T
 from pipeline.machine.run import Run
 from pipeline.messages.canonical import decode
 from pipeline.messages.envelopes import Dispatch, EntityWrite, ErrorInfo, Outcome, Result
@@ -456,6 +457,20 @@ class JudgesStrays(AtlasSinkHandler):
         return groups
 
 
+# A text that was opened is found by all of it
+
+
+class KnowsRunsByTheirGuid(OpenedRuns):
+    """Whatever text of a run is opened next, it is taken for the first one."""
+
+    def _get(self, kind: type[T], key: Key, opened: Callable[[], T]) -> T:
+        return super()._get(kind, (*key[:-1], ""), opened)
+
+
+class OpensARunOnce(RealHandlers):
+    opened_type = KnowsRunsByTheirGuid
+
+
 def _resharded(sink: type[AtlasSinkHandler]) -> Callable[[int], ReshardingWorld]:
     handlers = RealHandlers()
     handlers.sink_type = sink
@@ -490,5 +505,6 @@ MISTAKES: dict[str, Callable[[int], World]] = {
     "10 a state without its entities": _world(StateWithoutItsEntities),
     "10 an output is written after the state that names it": _world(OutputsApart),
     "10 a condition is judged without the output it reads": _world(JudgesWithoutOutputs),
+    "6 an older document of a run is taken for the one that came": _world(OpensARunOnce),
     "11 an unsigned command is heard": _world(BelievesAnybody),
 }

@@ -1,8 +1,10 @@
 """The product's own handlers, put into simulated worlds."""
 
 from collections.abc import Collection, Sequence
+from typing import Final
 
 from pipeline.core.clock import Clock
+from pipeline.machine.opened import OpenedRuns
 from pipeline.messages.seal import Seal
 from pipeline.spec.expressions import Evaluator
 from pipeline.store.port import EntityStore
@@ -12,6 +14,8 @@ from sinks.atlas.answers import Fallback, Ok, Shard
 from sinks.atlas.handler import AtlasSinkHandler
 from sources.timer.handler import TimerHandler
 from udfs.orchestrator.handler import OrchestratorHandler
+
+OPENED_CHARS_MAX: Final = 12_000
 
 
 class QuietObserver:
@@ -60,9 +64,20 @@ class RealHandlers:
     """See :class:`pipeline.testing.handlers.Handlers`."""
 
     sink_type: type[AtlasSinkHandler] = AtlasSinkHandler
+    opened_type: type[OpenedRuns] = OpenedRuns
+
+    def __init__(self) -> None:
+        self._opened: OpenedRuns | None = None
+
+    def opened(self, seal: Seal, evaluator: Evaluator) -> OpenedRuns:
+        """Shared, as in one process; so small that runs are opened from their texts as well."""
+        if self._opened is None:
+            self._opened = self.opened_type(seal, evaluator, chars_max=OPENED_CHARS_MAX)
+        return self._opened
 
     def orchestrator(self, seal: Seal, evaluator: Evaluator, known_types: Collection[str], shards: int) -> Orchestrator:
-        return OrchestratorHandler(seal, evaluator, known_types=known_types, shards=shards)
+        opened = self.opened(seal, evaluator)
+        return OrchestratorHandler(seal, evaluator, known_types=known_types, shards=shards, opened=opened)
 
     def sink(self, ports: SinkPorts) -> Sink:
         observer = QuietObserver()
@@ -75,6 +90,7 @@ class RealHandlers:
             shard=Shard(ports.shard, ports.shards),
             admission=Admission(ports.store, ports.directory, ports.blocks),
             observer=observer,
+            opened=self.opened(ports.seal, ports.evaluator),
         )
         return SimulatedSink(handler, observer)
 

@@ -10,11 +10,10 @@ from typing import Any, Final
 from pipeline.core.errors import BlocklineError, ErrorName
 from pipeline.core.ids import shard_of
 from pipeline.core.limits import ERROR_MESSAGE_CHARS_MAX, RESULT_BYTES_MAX
-from pipeline.core.statuses import RunStatus, TaskStatus
+from pipeline.core.statuses import TaskStatus
 from pipeline.machine.dispatches import dispatches
-from pipeline.machine.document import from_document
-from pipeline.machine.run import Run, parse_request
-from pipeline.machine.start import start
+from pipeline.machine.opened import OpenedRuns
+from pipeline.machine.run import Run
 from pipeline.messages.canonical import MalformedError
 from pipeline.messages.envelopes import (
     CommandInput,
@@ -44,10 +43,21 @@ VERTEX: Final = "orchestrator"
 class OrchestratorHandler:
     """Event in, tagged messages out; may be called concurrently and again for the same event."""
 
-    def __init__(self, seal: Seal, evaluator: Evaluator, *, known_types: Collection[str], shards: int) -> None:
-        """``known_types`` have a vertex: a tag that matches no edge would vanish without a sound."""
+    def __init__(
+        self,
+        seal: Seal,
+        evaluator: Evaluator,
+        *,
+        known_types: Collection[str],
+        shards: int,
+        opened: OpenedRuns | None = None,
+    ) -> None:
+        """``known_types`` have a vertex: a tag that matches no edge would vanish without a sound. ``opened`` is what
+        other parts of this process have opened already.
+        """
         self._seal = seal
         self._evaluator = evaluator
+        self._opened = opened or OpenedRuns(seal, evaluator)
         self._known_types = frozenset(known_types)
         self._shards = shards
 
@@ -156,16 +166,17 @@ class OrchestratorHandler:
         return [self._look(event.run_guid, "event")]
 
     def _go_on(self, document: str, run_guid: str, now_ms: int) -> list[Tagged]:
-        body = self._seal.open(Sealed.DOCUMENT, run_guid, document)
-        if body["engine"]["status"] != RunStatus.PENDING:
-            return []
-        return self._send(self._dispatches(from_document(body, run_guid)), now_ms)
+        return self._send(self._dispatches(self._opened.document(run_guid, document)), now_ms)
 
     def _begin(self, event: Event, qualified_name: str, now_ms: int) -> list[Tagged]:
-        if event.request is None or not is_signed(event.request):
+        if event.request is None:
             return [self._look(event.run_guid, "admit")]
-        body = self._seal.open(Sealed.REQUEST, qualified_name, event.request)
-        run = start(parse_request(body, qualified_name), event.run_guid, self._evaluator).run
+        try:
+            run = self._opened.started(qualified_name, event.run_guid, event.request).run
+        except TamperedError:
+            if is_signed(event.request):
+                raise
+            return [self._look(event.run_guid, "admit")]
         messages = self._dispatches(run)
         return self._send(messages, now_ms) if messages else [self._look(event.run_guid, "start")]
 

@@ -20,6 +20,7 @@ from pipeline.core.statuses import CommandStatus
 from pipeline.directory.port import Person
 from pipeline.expressions.cel import CelEvaluator
 from pipeline.local.atlas.guard import Guard
+from pipeline.machine.opened import OpenedRuns
 from pipeline.messages.envelopes import EntityWrite
 from pipeline.messages.seal import Seal
 from pipeline.store import types
@@ -179,6 +180,7 @@ class World:
             store=self.store,
             seal=self.seal,
             evaluator=CelEvaluator(),
+            opened=OpenedRuns(self.seal, CelEvaluator()),
             catalog=FakeCatalog(),
             users=self.users,
             directory=FakeDirectory(),
