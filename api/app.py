@@ -26,6 +26,7 @@ from api import (
     workflows,
 )
 from api.bodies import parse, read_json
+from api.counting import REQUESTS, SECONDS
 from api.openapi import openapi
 from api.problems import ApiError, invalid
 from api.rights import require_role
@@ -34,7 +35,6 @@ from api.services import Services
 from pipeline.core.errors import InvalidError
 from pipeline.local.atlas.database import DatabaseError
 from pipeline.local.atlas.users import UserError
-from pipeline.process.metrics import API_REQUESTS, API_SECONDS
 from pipeline.store.port import StoreUnavailableError, StoreUnknownError
 
 PREFIX: Final = "/api/v1"
@@ -105,9 +105,9 @@ def _guarded(endpoint: Endpoint, route: str, *, is_long: bool = False) -> Endpoi
             return Response(status_code=400)
         except Exception as error:  # noqa: BLE001  (the edge: nothing of the inside may leave, and nothing may end the server)
             response = _answer(error).response(request.url.path)
-        API_REQUESTS.labels(request.method, route, str(response.status_code)).inc()
+        REQUESTS.labels(request.method, route, str(response.status_code)).inc()
         if not is_long:
-            API_SECONDS.labels(route).observe(asyncio.get_running_loop().time() - began)
+            SECONDS.labels(route).observe(asyncio.get_running_loop().time() - began)
         return response
 
     return guarded

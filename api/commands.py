@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from api import shapes
 from api.bodies import Body
+from api.counting import WAITERS
 from api.paging import Page, offset_of, paged, rfc3339
 from api.problems import ApiError, not_found
 from api.route import Call, Route, reply
@@ -21,7 +22,6 @@ from pipeline.core.limits import COMMAND_WAIT_S, COMMENT_CHARS_MAX
 from pipeline.core.statuses import CommandStatus
 from pipeline.messages.envelopes import EntityWrite
 from pipeline.messages.seal import Sealed
-from pipeline.process.metrics import API_WAITERS
 from pipeline.store import types
 from pipeline.store.port import Entity, Filter, Query
 
@@ -131,7 +131,7 @@ async def ask(call: Call, run_guid: str, asked: Mapping[str, Any], *, is_over: b
             elif not _is_same(services, existing, asked):
                 raise ApiError("unprocessable", "This Idempotency-Key was used for something else.")
         deadline_s = services.clock.monotonic_s() + COMMAND_WAIT_S
-        with API_WAITERS.track_inprogress():
+        with WAITERS.track_inprogress():
             command = await _verdict(services, existing, watch, deadline_s)
     return _answer(services, command, run_guid)
 

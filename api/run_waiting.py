@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
+from api.counting import STREAMS, WAITERS
 from api.hub import Watch
 from api.outputs import Kept, with_outputs
 from api.run_documents import KnownRun, opened, read, with_document
@@ -12,7 +13,6 @@ from pipeline.cdc.codec import Notification
 from pipeline.core.errors import BlocklineError
 from pipeline.directory.port import Person
 from pipeline.messages.canonical import encode
-from pipeline.process.metrics import API_STREAMS, API_WAITERS
 from pipeline.store import types
 
 KEEP_ALIVE_S: Final = 15.0
@@ -22,7 +22,7 @@ KEEP_ALIVE_S: Final = 15.0
 async def until_over(services: Services, run: KnownRun, watch: Watch, wait_s: float) -> KnownRun:
     """The run when it has ended or the time is up; ``watch`` was entered before ``run`` was read."""
     deadline_s = services.clock.monotonic_s() + wait_s
-    with API_WAITERS.track_inprogress():
+    with WAITERS.track_inprogress():
         while not run.is_over and not services.hub.is_closing:
             is_told, told = await watch.next(deadline_s - services.clock.monotonic_s())
             if not is_told:
@@ -37,7 +37,7 @@ async def stream(
     """Server-Sent Events of the run from now on; ends with it. ``after`` is the last revision that was received."""
     sent = -1 if after is None else after
     kept: Kept = {}
-    with API_STREAMS.track_inprogress():
+    with STREAMS.track_inprogress():
         while True:
             if run.revision > sent:
                 sent = run.revision

@@ -58,6 +58,7 @@ class Surroundings:
         return ours | {
             "BLOCKLINE_LOG_LEVEL": settings.log_level,
             "BLOCKLINE_LOG_FORMAT": settings.log_format,
+            "BLOCKLINE_METRICS_PORT": "0",
             "NUMAFLOW_NAMESPACE": values.namespace,
             "NUMAFLOW_PIPELINE_NAME": values.name,
             "NUMAFLOW_VERTEX_NAME": container.vertex,

@@ -38,6 +38,7 @@ from pipeline.core.clock import Clock
 from pipeline.core.limits import STORE_WRITE_TIMEOUT_S
 from pipeline.directory.embedded import EmbeddedDirectory
 from pipeline.expressions.cel import CelEvaluator
+from pipeline.local.atlas.counting import OUTBOX_PENDING
 from pipeline.local.atlas.database import Database
 from pipeline.local.atlas.guard import Guard
 from pipeline.local.atlas.outbox import Outbox
@@ -50,7 +51,6 @@ from pipeline.machine.opened import OpenedRuns
 from pipeline.mail.open import OpenedMail, open_mailer
 from pipeline.mail.port import Via
 from pipeline.messages.seal import Seal
-from pipeline.process.metrics import CDC_PENDING, OUTBOX_PENDING
 from pipeline.process.settings import ServerSettings, archive_folder, secrets_folder
 from pipeline.secrets.folder import FolderSecrets
 from pipeline.store.file_lease import forget_holders
@@ -58,6 +58,7 @@ from pipeline.store.gathering import GatheringStore
 from pipeline.topology.values import Values
 from pipeline.web.open import open_web_client
 from pipeline.web.port import WebClient
+from sources.cdc.counting import PENDING as CDC_PENDING
 
 SOCKET_FOLDER_CHARS_MAX: Final = 60
 """Unix sockets' paths have 107 bytes at most; the rest is for their names."""

@@ -20,9 +20,9 @@ from pipeline.local.atlas.guard import Guard
 from pipeline.local.atlas.users import UserStore
 from pipeline.messages.seal import Seal
 from pipeline.process.clock import SystemClock
-from pipeline.process.metrics import RETENTION_ARCHIVED, RETENTION_FAILED, RETENTION_PURGED
 from pipeline.process.settings import ServerSettings, archive_folder, engine_key, server_settings, vertex_settings
 from pipeline.retention.archive import Archive
+from pipeline.retention.counting import ARCHIVED, FAILED, PURGED
 from pipeline.retention.index import ArchiveIndex
 from pipeline.retention.records import AuditLine
 from pipeline.retention.selection import Selection
@@ -62,8 +62,8 @@ class Housekeeping:
             async for batch in self._retention.a_pass(is_dry=is_dry):
                 archived, purged, kept = archived + batch.archived, purged + batch.purged, kept + batch.kept
                 if not is_dry:
-                    RETENTION_ARCHIVED.inc(batch.archived)
-                    RETENTION_PURGED.inc(batch.purged)
+                    ARCHIVED.inc(batch.archived)
+                    PURGED.inc(batch.purged)
                     await self._clock.sleep(RETENTION_REST_S)
         finally:
             self._archive.release()
@@ -76,7 +76,7 @@ class Housekeeping:
             try:
                 done = await self.a_pass()
             except BlocklineError as error:
-                RETENTION_FAILED.inc()
+                FAILED.inc()
                 _LOG.warning("retention stopped before its end, and tries again in an hour: %s", error)
             else:
                 if done.archived:

@@ -1,6 +1,6 @@
 """Every vertex of the pipeline as its real pynumaflow server, put together for one machine."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,7 @@ from pipeline.local.plane.direct import ServerFactory
 from pipeline.local.plane.plane import fallback_of
 from pipeline.machine.opened import OpenedRuns
 from pipeline.mail.port import Mailer
-from pipeline.messages.canonical import MalformedError
-from pipeline.messages.envelopes import parse_dead_letter
 from pipeline.messages.seal import Seal
-from pipeline.process.metrics import DEAD_LETTERS
 from pipeline.spec.expressions import Evaluator
 from pipeline.store.catalog import StoreCatalog
 from pipeline.store.file_lease import FileSlotLease
@@ -34,7 +31,8 @@ from sinks.atlas.answers import Shard
 from sinks.atlas.counting import CountingObserver
 from sinks.atlas.handler import AtlasSinkHandler
 from sinks.atlas.server import build_server as build_atlas_server
-from sinks.dead_letter.handler import DeadLetterHandler, replayed_of
+from sinks.dead_letter.counting import count_letter
+from sinks.dead_letter.handler import DeadLetterHandler
 from sinks.dead_letter.server import build_server as build_dead_letter_server
 from sources.cdc.handler import CdcSource
 from sources.cdc.server import build_server as build_cdc_server
@@ -150,15 +148,16 @@ def _runner(parts: Parts, block_type: str) -> ServerFactory:
 def _atlas(parts: Parts, shard: int) -> ServerFactory:
     # One handler for the life of the process: it holds the shard's lease, and what it wrote under it.
     this = Shard(shard, parts.shards)
+    lease = FileSlotLease(parts.folder, shard, parts.shards, parts.clock, settles_s=parts.settles_s)
     handler = AtlasSinkHandler(
         parts.store,
         parts.seal,
         parts.evaluator,
-        FileSlotLease(parts.folder, shard, parts.shards, parts.clock, settles_s=parts.settles_s),
+        lease,
         parts.clock,
         shard=this,
         admission=Admission(parts.store, parts.directory, parts.registry.defaults(parts.registry.runner_types())),
-        observer=CountingObserver(this),
+        observer=CountingObserver(this, lease),
         opened=parts.opened,
     )
 
@@ -169,28 +168,9 @@ def _atlas(parts: Parts, shard: int) -> ServerFactory:
 
 
 def _dead_letter(parts: Parts) -> ServerFactory:
-    handler = CountedDeadLetters(parts.store, parts.clock)
+    handler = DeadLetterHandler(parts.store, parts.clock, on_kept=count_letter)
 
     def build(sock_path: str, info_path: str) -> Any:
         return build_dead_letter_server(handler, sock_path, info_path)
 
     return build
-
-
-class CountedDeadLetters(DeadLetterHandler):
-    """Counts what was kept, by the vertex that refused it."""
-
-    async def handle(self, batch: Sequence[tuple[str, bytes]]) -> dict[str, bool]:
-        """See :class:`~sinks.dead_letter.handler.DeadLetterHandler`."""
-        kept = await super().handle(batch)
-        for ident, payload in batch:
-            if kept.get(ident) and replayed_of(payload) is None:
-                DEAD_LETTERS.labels(_vertex_of(payload)).inc()
-        return kept
-
-
-def _vertex_of(payload: bytes) -> str:
-    try:
-        return parse_dead_letter(payload).vertex
-    except MalformedError:
-        return "unknown"

@@ -10,6 +10,7 @@ from pipeline.core.errors import BlocklineError
 PREFIX: Final = "BLOCKLINE_"
 RETENTION_DAYS_MAX: Final = 36_500
 ENGINE_KEY_BYTES_MIN: Final = 32
+PORT_MAX: Final = 65_535
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"", "0", "false", "no", "off"})
 
@@ -124,6 +125,15 @@ class VertexSettings:
     lease_dir: str = _setting(
         "", "Folder of locks by which a sink leases its slots on one machine, in place of a Kubernetes `Lease`."
     )
+    kafka: str = _setting("", "The Kafka that `cdc` reads: `HOST:PORT`, more with commas between.")
+    kafka_topic: str = _setting("ATLAS_ENTITIES", "The topic of Atlas' events.")
+    kafka_group: str = _setting("blockline", "The consumer group under which the place reached is kept.")
+    metrics_port: int = _setting(
+        0,
+        "Port of the vertex' numbers for Prometheus, at `/metrics`; 0 is none, and the manifest sets one. Where it is "
+        "taken, the log says so and the vertex works on without.",
+    )
+    metrics_host: str = _setting("127.0.0.1", "Address to answer for them on; in a pod one that the scraper reaches.")
     socket_dir: str = _setting("/var/run/numaflow", "Where the platform expects the vertex' socket.")
     log_level: str = _setting("INFO", "`DEBUG`, `INFO`, `WARNING` or `ERROR`.")
     log_format: str = _setting("json", "`text` for people, `json` for collectors.")
@@ -164,8 +174,8 @@ def server_settings(environment: Mapping[str, str], flags: Mapping[str, Any] | N
         SettingError: a value isn't of its kind, or out of its range.
     """
     settings = ServerSettings(**_read(ServerSettings, environment, flags or {}))
-    if not 0 <= settings.port <= 65535:  # noqa: PLR2004  (16 bits)
-        raise SettingError("The port is a number from 0 to 65535.")
+    if not 0 <= settings.port <= PORT_MAX:
+        raise SettingError(f"The port is a number from 0 to {PORT_MAX}.")
     _check_common(settings)
     if not 0 <= settings.retention_days <= RETENTION_DAYS_MAX:
         days = f"a number of days, 0 to {RETENTION_DAYS_MAX}; 0 keeps runs in the store for ever"
@@ -185,6 +195,8 @@ def vertex_settings(environment: Mapping[str, str]) -> VertexSettings:
     """
     settings = VertexSettings(**_read(VertexSettings, environment, {}))
     _check_common(settings)
+    if not 0 <= settings.metrics_port <= PORT_MAX:
+        raise SettingError(f"{variable_of('metrics_port')} is a number from 0 to {PORT_MAX}; 0 serves no metrics.")
     return settings
 
 

@@ -63,6 +63,8 @@ def _config_map(values: Values) -> dict[str, Any]:
             "BLOCKLINE_DIRECTORY_URL": values.directory.url,
             "BLOCKLINE_HTTP_ALLOW": values.http.allow,
             "BLOCKLINE_HTTP_ALLOW_PLAIN": values.http.allow_plain,
+            "BLOCKLINE_METRICS_HOST": values.metrics.host,
+            "BLOCKLINE_METRICS_PORT": str(values.metrics.port),
             **(trusted if values.authorities else {}),
         },
     }
@@ -126,7 +128,7 @@ def _pipeline(topology: Topology, values: Values) -> dict[str, Any]:
 
 
 def _vertex(vertex: Vertex, values: Values) -> dict[str, Any]:
-    rendered: dict[str, Any] = {"name": vertex.name}
+    rendered: dict[str, Any] = {"name": vertex.name, "metadata": {"annotations": _scraped(values)}}
     container = {"container": _container(vertex.container, values)}
     match vertex.kind:
         case Kind.SOURCE:
@@ -148,6 +150,12 @@ def _vertex(vertex: Vertex, values: Values) -> dict[str, Any]:
     return rendered
 
 
+def _scraped(values: Values) -> Noted:
+    annotations = {"scrape": "true", "port": str(values.metrics.port), "path": "/metrics"}
+    why = "Prometheus finds the vertex' own numbers by these; what Numaflow counts is on a port of its own."
+    return Noted({f"prometheus.io/{name}": value for name, value in annotations.items()}, why)
+
+
 def _volumes(container: Container, values: Values) -> list[Any]:
     volumes: list[Any] = []
     if container.has_secrets:
@@ -163,7 +171,7 @@ def _sink(vertex: Vertex, container: dict[str, Any], values: Values) -> dict[str
     sink: dict[str, Any] = {"udsink": container}
     if vertex.fallback:
         sink["fallback"] = Noted(
-            {"udsink": {"container": _container(vertex.fallback, values)}},
+            {"udsink": {"container": _container(vertex.fallback, values, is_fallback=True)}},
             "Only what the sink itself proves to be unprocessable.",
         )
     if vertex.retry:
@@ -171,7 +179,8 @@ def _sink(vertex: Vertex, container: dict[str, Any], values: Values) -> dict[str
     return sink
 
 
-def _container(container: Container, values: Values) -> dict[str, Any]:
+def _container(container: Container, values: Values, *, is_fallback: bool = False) -> dict[str, Any]:
+    port = values.metrics.port + is_fallback
     rendered: dict[str, Any] = {
         "image": values.image,
         "command": ["python", "-m", container.module, *container.arguments],
@@ -180,7 +189,10 @@ def _container(container: Container, values: Values) -> dict[str, Any]:
             *({"secretRef": {"name": getattr(values.secrets, access)}} for access in container.access),
         ],
     }
+    rendered["ports"] = [{"name": "metrics-letters" if is_fallback else "metrics", "containerPort": port}]
     environment = dict(container.environment)
+    if is_fallback:
+        environment["BLOCKLINE_METRICS_PORT"] = str(port)
     mounts = {_SECRETS: _SECRETS_FOLDER} if container.has_secrets else {}
     if container.has_secrets:
         environment["BLOCKLINE_SECRETS_DIR"] = _SECRETS_FOLDER

@@ -77,6 +77,13 @@ class SecretValues(_Part):
     templates: DnsName = "blockline-secrets"
 
 
+class MetricsValues(_Part):
+    """Where each container answers Prometheus; the port after it is that of a sink's fallback, which shares its pod."""
+
+    port: int = Field(default=9464, ge=1024, le=65_534)
+    host: str = "0.0.0.0"  # noqa: S104  (of the pod: whoever scrapes comes from outside)
+
+
 class ResourceValues(_Part):
     """What each container asks for, and the memory at which it is ended."""
 
@@ -99,6 +106,7 @@ class Values(_Part):
     directory: DirectoryValues = DirectoryValues()
     http: HttpValues = HttpValues()
     secrets: SecretValues = SecretValues()
+    metrics: MetricsValues = MetricsValues()
     resources: ResourceValues = ResourceValues()
     authorities: DnsName | None = None
     """A ConfigMap whose ``ca.crt`` holds the certificate authorities that are trusted beside the public ones."""

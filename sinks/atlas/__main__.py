@@ -24,6 +24,7 @@ from pipeline.expressions.cel import CelEvaluator
 from pipeline.messages.seal import Seal
 from pipeline.process.clock import SystemClock
 from pipeline.process.logs import configure
+from pipeline.process.metrics_server import serve_metrics
 from pipeline.process.settings import SettingError, VertexSettings, engine_key, vertex_settings
 from pipeline.store.cluster_lease import ClusterSlotLease
 from pipeline.store.file_lease import FileSlotLease
@@ -54,6 +55,8 @@ def main(environment: Mapping[str, str]) -> int:
     except BlocklineError as error:
         sys.stderr.write(f"{error}\n")
         return _USAGE_EXIT
+
+    serve_metrics(settings)
 
     async def stop(_: asyncio.AbstractEventLoop) -> None:
         await sink.stop()
@@ -91,7 +94,7 @@ def sink_of(settings: VertexSettings, environment: Mapping[str, str]) -> LeasedS
         clock,
         shard=shard,
         admission=Admission(store, directory, registry.defaults(registry.runner_types())),
-        observer=CountingObserver(shard),
+        observer=CountingObserver(shard, lease),
     )
     return LeasedSink(handler, lease, clock)
 

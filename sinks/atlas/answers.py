@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline.core.errors import ErrorName
+from pipeline.machine.run import Run
 from pipeline.messages.envelopes import DeadLetter
 
 
@@ -57,12 +58,20 @@ class SinkObserver(Protocol):
         """So many messages were handed in."""
         ...
 
-    def write_request(self) -> None:
-        """A bulk request was sent."""
+    def handled(self, seconds: float) -> None:
+        """A batch took so long."""
         ...
 
-    def runs_written(self, count: int) -> None:
-        """So many runs were written by one request."""
+    def write_ended(self, fate: str, runs: int) -> None:
+        """A bulk request with so many runs ended: a :class:`~sinks.atlas.writing.Fate`."""
+        ...
+
+    def run_written(self, run: Run, *, is_first: bool, is_last: bool) -> None:
+        """A run's state was written, its first one, or one that ends it (or both)."""
+        ...
+
+    def letter(self, vertex: str, reason: str) -> None:
+        """A dead letter was kept."""
         ...
 
     def alert(self, kind: str, run_guid: str, detail: str) -> None:

@@ -84,6 +84,13 @@ class AtlasSinkHandler:
     async def handle(self, batch: Sequence[tuple[str, bytes]]) -> dict[str, Answer]:
         """An answer for each message (id, payload) of the batch. Never raises."""
         self._observer.inputs(len(batch))
+        began_s = self._clock.monotonic_s()
+        try:
+            return await self._answers(batch)
+        finally:
+            self._observer.handled(self._clock.monotonic_s() - began_s)
+
+    async def _answers(self, batch: Sequence[tuple[str, bytes]]) -> dict[str, Answer]:
         answers: dict[str, Answer] = {}
         try:
             if not await self._holds_lease():
@@ -137,6 +144,8 @@ class AtlasSinkHandler:
             ends = {} if plan.piece is None else await self._writer.write([plan.piece])
         except Exception:  # noqa: BLE001  (the dead letter is all that can be said)
             return True
+        if any(end.fate is Fate.WRITTEN for end in ends.values()):
+            self._tell(plan)
         return all(end.fate in {Fate.WRITTEN, Fate.REFUSED} for end in ends.values())
 
     async def _keep_letters(self, letters: Sequence[DeadLetter]) -> None:
@@ -145,6 +154,8 @@ class AtlasSinkHandler:
             writes = {write.qualified_name: write for write in map(dead_letter_write, letters)}
             with contextlib.suppress(StoreUnavailableError, StoreUnknownError, StoreRefusedError):
                 await self._store.upsert(list(writes.values()))
+                for letter in letters:
+                    self._observer.letter(letter.vertex, letter.reason)
 
     async def _holds_lease(self) -> bool:
         if self._lease.remaining_s() <= 0:
@@ -241,6 +252,12 @@ class AtlasSinkHandler:
 
     def _keep(self, plan: Plan) -> None:
         self._cache.put(plan.run.guid, Kept(plan.run, plan.loaded.name))
+        self._tell(plan)
+
+    def _tell(self, plan: Plan) -> None:
+        before, run = plan.loaded, plan.run
+        is_last = run.is_over and (before.must_write or not before.run.is_over)
+        self._observer.run_written(run, is_first=before.is_new, is_last=is_last)
 
     def _answer(self, end: Written | None) -> Answer:
         if end is None or end.fate is Fate.WRITTEN:

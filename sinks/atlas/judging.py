@@ -25,6 +25,7 @@ class Loaded:
     """A run before the batch, and what reading it brought.
 
     ``must_write``: the store has another text than this run's, so it is written even if nothing changes it.
+    ``is_new``: the store has no state of it yet.
     ``is_untold``: nobody has been told of this revision, so what it starts goes out with the next one.
     ``name`` and ``attributes`` go into the run's write as they are. ``outputs`` are those at hand of the run's outputs
     that are entities, by task.
@@ -33,6 +34,7 @@ class Loaded:
     run: Run
     name: str
     must_write: bool = False
+    is_new: bool = False
     is_untold: bool = False
     inputs: tuple[Input, ...] = ()
     effects: tuple[Effect, ...] = ()

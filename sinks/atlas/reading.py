@@ -184,7 +184,7 @@ class Reader:
             return self._tampered(entity, name, None, now_ms)
         # A start that dispatched nothing leaves no trace but a document; of any other one the create event has told.
         has_told = any(state.status is TaskStatus.RUNNING for state in transition.run.tasks.values())
-        return Loaded(transition.run, name, must_write=not has_told, effects=transition.effects)
+        return Loaded(transition.run, name, must_write=not has_told, is_new=True, effects=transition.effects)
 
     async def _admit(self, entity: Entity, name: str, now_ms: int) -> Loaded:
         admitted = await self._admission.admit(entity)
@@ -192,11 +192,17 @@ class Reader:
         if isinstance(admitted, NotAdmitted):
             never_begun = unstarted(_nobodys_request(entity), entity.guid)
             ended = fail_run(never_begun, admitted.name, admitted.message, now_ms=now_ms)
-            return Loaded(ended.run, name, must_write=True, attributes=attributes)
+            return Loaded(ended.run, name, must_write=True, is_new=True, attributes=attributes)
         request = parse_request(admitted, entity.qualified_name)
         transition = start(request, entity.guid, self._evaluator)
         return Loaded(
-            transition.run, name, must_write=True, is_untold=True, effects=transition.effects, attributes=attributes
+            transition.run,
+            name,
+            must_write=True,
+            is_new=True,
+            is_untold=True,
+            effects=transition.effects,
+            attributes=attributes,
         )
 
     def _tampered(self, entity: Entity, name: str, kept: Kept | None, now_ms: int) -> Loaded:

@@ -162,17 +162,17 @@ class BulkWriter:
         if stop is not None:
             return stop
         started_s = self._clock.monotonic_s()
-        self._observer.write_request()
+        end, unknown = Written(Fate.WRITTEN), None
         try:
             await self._store.upsert([entity for piece in pieces for entity in piece.entities])
         except StoreRefusedError as error:
-            return Written(Fate.REFUSED, str(error))
+            end = Written(Fate.REFUSED, str(error))
         except StoreUnavailableError as error:
-            return Written(Fate.UNAVAILABLE, str(error))
+            end = Written(Fate.UNAVAILABLE, str(error))
         except StoreUnknownError as error:
-            return await self._unknown(error, started_s)
-        self._observer.runs_written(len(pieces))
-        return Written(Fate.WRITTEN)
+            end, unknown = Written(Fate.UNKNOWN, str(error)), error
+        self._observer.write_ended(end.fate, len(pieces))
+        return end if unknown is None else await self._unknown(unknown, started_s)
 
     def _stop(self, ends: dict[str, Written]) -> Written | None:
         """Why nothing may be written any more; None where it may."""

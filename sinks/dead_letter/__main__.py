@@ -13,8 +13,10 @@ from pynumaflow._constants import SINK_SERVER_INFO_FILE_PATH, SINK_SOCK_PATH
 from pipeline.core.errors import BlocklineError
 from pipeline.process.clock import SystemClock
 from pipeline.process.logs import configure
+from pipeline.process.metrics_server import serve_metrics
 from pipeline.process.settings import vertex_settings
 from pipeline.store.open import open_store
+from sinks.dead_letter.counting import count_letter
 from sinks.dead_letter.handler import DeadLetterHandler
 from sinks.dead_letter.server import build_server
 
@@ -28,8 +30,11 @@ def main(environment: Mapping[str, str]) -> int:
     except BlocklineError as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    serve_metrics(settings)
     build_server(
-        DeadLetterHandler(store, clock), settings.socket(SINK_SOCK_PATH), settings.socket(SINK_SERVER_INFO_FILE_PATH)
+        DeadLetterHandler(store, clock, on_kept=count_letter),
+        settings.socket(SINK_SOCK_PATH),
+        settings.socket(SINK_SERVER_INFO_FILE_PATH),
     ).start()
     return 0
 

@@ -1,6 +1,6 @@
 """Keeps what was refused for good, with its reason."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from pipeline.core.clock import Clock
@@ -20,12 +20,20 @@ from pipeline.store.port import EntityStore, StoreRefusedError, StoreUnavailable
 
 VERTEX: Final = "dead-letter"
 
+OnKept = Callable[[str, str], None]
+"""Told of each letter that was written, by its vertex and its reason."""
+
+
+def _nobody(_: str, __: str) -> None:
+    """Where nobody counts."""
+
 
 class DeadLetterHandler:
     """Writes each dead letter under a name derived from what it is, so a repeat writes the same entity again."""
 
-    def __init__(self, store: EntityStore, clock: Clock) -> None:
+    def __init__(self, store: EntityStore, clock: Clock, *, on_kept: OnKept = _nobody) -> None:
         """``clock`` dates letters that can't even be read."""
+        self._on_kept = on_kept
         self._store = store
         self._clock = clock
 
@@ -55,6 +63,9 @@ class DeadLetterHandler:
             else:
                 kept[ident] = True
         kept |= await self._keep(writes) if writes else {}
+        for ident, write in writes.items():
+            if kept[ident]:
+                self._on_kept(write.attributes[types.DEAD_LETTER_VERTEX], write.attributes[types.DEAD_LETTER_REASON])
         for ident, replayed in marks.items():
             kept[ident] = await self._mark(replayed)
         return kept

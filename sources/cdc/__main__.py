@@ -1,46 +1,68 @@
 """The container of the vertex ``cdc``: a consumer group on a real Kafka.
 
 Settings (by the rendered manifest): ``BLOCKLINE_KAFKA`` (``host:port``, more with commas), ``BLOCKLINE_KAFKA_TOPIC``,
-``BLOCKLINE_KAFKA_GROUP``; ``BLOCKLINE_LOG_LEVEL`` and ``BLOCKLINE_LOG_FORMAT`` as everywhere.
+``BLOCKLINE_KAFKA_GROUP``; those of logs and metrics as everywhere.
 """
 
+import asyncio
 import os
 import sys
+from collections.abc import Mapping
+from typing import Final
 
 import aiorun
 from pynumaflow._constants import SOURCE_SERVER_INFO_FILE_PATH, SOURCE_SOCK_PATH
 
 from pipeline.cdc.consumer import GroupReader
-from pipeline.cdc.topics import TOPIC
 from pipeline.process.clock import SystemClock
 from pipeline.process.logs import configure
-from sources.cdc.handler import CdcSource
+from pipeline.process.metrics_server import serve_metrics
+from pipeline.process.settings import SettingError, VertexSettings, vertex_settings
+from sources.cdc.counting import keep_pending
+from sources.cdc.handler import VERTEX, CdcSource
 from sources.cdc.server import build_server
 
+_USAGE_EXIT: Final = 2
 
-async def serve(bootstrap: str, topic: str, group: str) -> None:
+
+async def serve(settings: VertexSettings) -> None:
     """Serve until the container is stopped or the server has failed."""
-    reader = GroupReader(bootstrap, topic, group)
+    clock = SystemClock()
+    reader = GroupReader(settings.kafka, settings.kafka_topic, settings.kafka_group)
     await reader.start()
+    counting = asyncio.create_task(keep_pending(reader, clock), name="pending")
     try:
-        source = CdcSource(reader, SystemClock())
-        await build_server(source, SOURCE_SOCK_PATH, SOURCE_SERVER_INFO_FILE_PATH).aexec()
+        sock_path, info_path = settings.socket(SOURCE_SOCK_PATH), settings.socket(SOURCE_SERVER_INFO_FILE_PATH)
+        await build_server(CdcSource(reader, clock), sock_path, info_path).aexec()
     finally:
+        counting.cancel()
         await reader.close()
 
 
-def main() -> int:
+def settings_of(environment: Mapping[str, str]) -> VertexSettings:
+    """The settings of this container.
+
+    Raises:
+        SettingError: a setting is missing or can't be.
+    """
+    settings = vertex_settings(environment)
+    if not settings.kafka:
+        raise SettingError("BLOCKLINE_KAFKA names no broker: set it to HOST:PORT.")
+    return settings
+
+
+def main(environment: Mapping[str, str]) -> int:
     """Exit code of the container."""
-    environment = os.environ
-    configure(environment.get("BLOCKLINE_LOG_LEVEL", "INFO"), environment.get("BLOCKLINE_LOG_FORMAT", "json"), "cdc")
-    bootstrap = environment.get("BLOCKLINE_KAFKA", "")
-    if not bootstrap:
-        sys.stderr.write("BLOCKLINE_KAFKA names no broker: set it to HOST:PORT.\n")
-        return 2
-    topic = environment.get("BLOCKLINE_KAFKA_TOPIC", TOPIC)
-    aiorun.run(serve(bootstrap, topic, environment.get("BLOCKLINE_KAFKA_GROUP", "blockline")), use_uvloop=True)
+    try:
+        settings = settings_of(environment)
+        configure(settings.log_level, settings.log_format, VERTEX)
+    except SettingError as error:
+        sys.stderr.write(f"{error}\n")
+        return _USAGE_EXIT
+    serve_metrics(settings)
+    aiorun.run(serve(settings), use_uvloop=True)
     return 1  # nothing ends it but a stop or a fault, and the container is to start again then
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(os.environ))

@@ -26,8 +26,10 @@ from pipeline.core.clock import Clock
 from pipeline.core.limits import RESULT_BYTES_MAX
 from pipeline.messages.canonical import MalformedError
 from pipeline.messages.tagged import dead_letter
+from sources.cdc.counting import EVENTS, LAG_SECONDS
 
 VERTEX: Final = "cdc"
+_GIVEN, _DROPPED, _DEAD = (EVENTS.labels(outcome) for outcome in ("GIVEN", "DROPPED", "DEAD"))
 
 OnDone = Callable[[list[Position]], Awaitable[None]]
 """Told of everything that needn't be read again, before the source's ack is answered."""
@@ -67,7 +69,7 @@ class CdcSource(Sourcer):  # type: ignore[misc]  # pynumaflow carries no types
             return
         dropped: list[Position] = []
         fresh: list[Message] = []
-        for received in await self._read(datum.num_records, datum.timeout_in_ms / 1000):
+        for received in self._counted(await self._read(datum.num_records, datum.timeout_in_ms / 1000)):
             payload = self._payload(received)
             if payload is None:
                 dropped.append(received.position)
@@ -107,6 +109,12 @@ class CdcSource(Sourcer):  # type: ignore[misc]  # pynumaflow carries no types
         whole = [self._parts.put_together(received) for received in await self._reader.read(limit, timeout_s)]
         return [*self._parts.given_up(self._reader.partitions()), *(message for message in whole if message)]
 
+    def _counted(self, whole: list[Received]) -> list[Received]:
+        oldest = min((received.at for received in whole if received.at), default=0)
+        if oldest:
+            LAG_SECONDS.observe(max(0, self._clock.now_ms() - oldest) / 1000)
+        return whole
+
     def _payload(self, received: Received) -> bytes | None:
         reason = "the source failed on this message"
         try:
@@ -119,8 +127,10 @@ class CdcSource(Sourcer):  # type: ignore[misc]  # pynumaflow carries no types
             reason = f"{reason} ({type(error).__name__})"
         else:
             if payload is None or len(payload) <= RESULT_BYTES_MAX:
+                (_DROPPED if payload is None else _GIVEN).inc()
                 return payload
             reason = f"the event takes {len(payload)} bytes; {RESULT_BYTES_MAX} fit in a message"
+        _DEAD.inc()
         _LOG.warning("%s goes to the dead letters: %s", received.position.encode().decode(), reason)
         return dead_letter(
             received.payload,

@@ -13,6 +13,7 @@ from pynumaflow._constants import SOURCE_SERVER_INFO_FILE_PATH, SOURCE_SOCK_PATH
 from pipeline.core.errors import BlocklineError
 from pipeline.process.clock import SystemClock
 from pipeline.process.logs import configure
+from pipeline.process.metrics_server import serve_metrics
 from pipeline.process.settings import vertex_settings
 from pipeline.store.open import open_store
 from sources.timer.handler import TimerHandler
@@ -28,6 +29,7 @@ def main(environment: Mapping[str, str]) -> int:
     except BlocklineError as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    serve_metrics(settings)
     build_server(
         TimerHandler(store, clock),
         clock,

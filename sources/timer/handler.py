@@ -12,6 +12,7 @@ from pipeline.store import types
 from pipeline.store.pages import find_all
 from pipeline.store.port import Entity, EntityStore, Filter, Query
 
+VERTEX: Final = "timer"
 PAGE: Final = 500
 DUE_MAX: Final = 50_000
 """Runs looked at in one poll; the rest are due at the next."""
@@ -40,6 +41,12 @@ class TimerHandler:
         self._clock = clock
         self._swept_at: int | None = None
         self._pending = 0
+        self._late_ms = 0
+
+    @property
+    def late_ms(self) -> int:
+        """How long the longest due run had been due at the last poll; 0 where none was."""
+        return self._late_ms
 
     @property
     def pending(self) -> int:
@@ -58,6 +65,7 @@ class TimerHandler:
         now = self._clock.now_ms()
         replays: dict[str, Event | Replay] = {}
         found = [(run.guid, str(run.attributes.get(types.RUN_WAKE_AT, 0))) for run in await self._due_runs(now)]
+        self._late_ms = now - min((int(wake_at) for _, wake_at in found), default=now)
         # A clock that jumped back must not stop the sweeps until it has caught up.
         if self._swept_at is None or not 0 <= now - self._swept_at < SWEEP_MS:
             found += await self._sweep(now)

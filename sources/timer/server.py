@@ -17,8 +17,10 @@ from pynumaflow.sourcer import (
 
 from pipeline.core.clock import Clock
 from pipeline.messages.envelopes import Event, Replay
+from pipeline.process.metrics import Handling
 from pipeline.store.port import StoreRefusedError, StoreUnavailableError
-from sources.timer.handler import TimerHandler
+from sources.timer.counting import DUE, LATENESS_SECONDS, POLL_FAILURES
+from sources.timer.handler import VERTEX, TimerHandler
 
 POLL_S: Final = 1.0
 OFFSETS_KEPT_MAX: Final = 200_000
@@ -33,6 +35,7 @@ class TimerSource(Sourcer):  # type: ignore[misc]  # pynumaflow carries no types
         """One source a handler."""
         self._handler = handler
         self._clock = clock
+        self._handling = Handling(VERTEX)
         self._polled_s: float | None = None
         self._ready: OrderedDict[str, Event | Replay] = OrderedDict()
         self._given: OrderedDict[str, None] = OrderedDict()
@@ -79,14 +82,19 @@ class TimerSource(Sourcer):  # type: ignore[misc]  # pynumaflow carries no types
                 return
         self._polled_s = self._clock.monotonic_s()
         try:
-            found = await self._handler.poll()
+            with self._handling.time():
+                found = await self._handler.poll()
         except (StoreUnavailableError, StoreRefusedError) as error:
             _LOG.warning("the store can't be searched: %s", error)
+            POLL_FAILURES.inc()
             return
         except Exception:  # noqa: BLE001  (logged; the batch comes again)
             # An exception that leaves a handler ends the server; the next poll starts from nothing anyway.
             _LOG.exception("a poll failed")
+            POLL_FAILURES.inc()
             return
+        DUE.set(len(found))
+        LATENESS_SECONDS.set(self._handler.late_ms / 1000)
         self._ready.update((offset, event) for offset, event in found if offset not in self._given)
 
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from pipeline.core.clock import Clock
 from pipeline.machine.opened import OpenedRuns
+from pipeline.machine.run import Run
 from pipeline.messages.seal import Seal
 from pipeline.spec.expressions import Evaluator
 from pipeline.store.port import EntityStore
@@ -12,6 +13,7 @@ from pipeline.testing.handlers import Orchestrator, Sink, SinkAnswer, SinkPorts,
 from sinks.atlas.admission import Admission
 from sinks.atlas.answers import Fallback, Ok, Shard
 from sinks.atlas.handler import AtlasSinkHandler
+from sinks.atlas.writing import Fate
 from sources.timer.handler import TimerHandler
 from udfs.orchestrator.handler import OrchestratorHandler
 
@@ -29,11 +31,18 @@ class QuietObserver:
     def inputs(self, count: int) -> None:
         pass
 
-    def write_request(self) -> None:
-        self.writes += 1
+    def handled(self, seconds: float) -> None:
+        pass
 
-    def runs_written(self, count: int) -> None:
-        self.written += count
+    def write_ended(self, fate: str, runs: int) -> None:
+        self.writes += 1
+        self.written += runs * (fate == Fate.WRITTEN)
+
+    def run_written(self, run: Run, *, is_first: bool, is_last: bool) -> None:
+        pass
+
+    def letter(self, vertex: str, reason: str) -> None:
+        pass
 
     def alert(self, kind: str, run_guid: str, detail: str) -> None:
         self.alerts.append((kind, run_guid, detail))

@@ -15,6 +15,7 @@ from pipeline.expressions.cel import CelEvaluator
 from pipeline.messages.seal import Seal
 from pipeline.process.clock import SystemClock
 from pipeline.process.logs import configure
+from pipeline.process.metrics_server import serve_metrics
 from pipeline.process.settings import SettingError, VertexSettings, engine_key, vertex_settings
 from udfs.orchestrator.handler import OrchestratorHandler
 from udfs.orchestrator.server import build_server
@@ -42,6 +43,7 @@ def main(environment: Mapping[str, str]) -> int:
     except SettingError as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    serve_metrics(settings)
     sock_path, info_path = settings.socket(MAP_SOCK_PATH), settings.socket(MAP_SERVER_INFO_FILE_PATH)
     build_server(handler, SystemClock(), sock_path, info_path).start()
     return 0

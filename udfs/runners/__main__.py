@@ -22,6 +22,7 @@ from pipeline.expressions.cel import CelEvaluator
 from pipeline.mail.open import open_mailer
 from pipeline.process.clock import SystemClock
 from pipeline.process.logs import configure
+from pipeline.process.metrics_server import serve_metrics
 from pipeline.process.settings import (
     ServerSettings,
     VertexSettings,
@@ -52,6 +53,7 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
     except BlocklineError as error:
         sys.stderr.write(f"{error}\n")
         return _USAGE_EXIT
+    serve_metrics(vertex)
     sock_path, info_path = vertex.socket(MAP_SOCK_PATH), vertex.socket(MAP_SERVER_INFO_FILE_PATH)
     build_server(shell, sock_path=sock_path, info_path=info_path).start()
     return 0

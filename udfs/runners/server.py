@@ -6,6 +6,7 @@ from typing import Final
 from pynumaflow.mapper import Datum, MapAsyncServer, Message, Messages
 
 from pipeline.blocks.shell import RunnerShell
+from pipeline.process.metrics import Handling
 
 _LOG: Final = logging.getLogger("blockline.runner")
 
@@ -15,11 +16,13 @@ def build_server(shell: RunnerShell, *, sock_path: str, info_path: str) -> MapAs
 
     ``sock_path`` is the Unix socket to listen on, ``info_path`` where pynumaflow writes what it is.
     """
+    handling = Handling(shell.vertex)
 
     async def handle(keys: list[str], datum: Datum) -> Messages:
         del keys  # a message's tag says where it goes, not its keys
         try:
-            answer = await shell.handle(datum.value)
+            with handling.time():
+                answer = await shell.handle(datum.value)
         except Exception:  # noqa: BLE001  (what leaves a handler ends the server, and the platform's sidecar with it)
             _LOG.exception("%s can't handle a message", shell.vertex, extra={"vertex": shell.vertex})
             answer = shell.refuse(datum.value, "the runner failed at this message: its log says how")

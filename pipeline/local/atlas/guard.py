@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from pipeline.core.clock import Clock
 from pipeline.core.errors import BlocklineError
 from pipeline.directory.port import Person
-from pipeline.process.metrics import API_LOGIN_FAILURES
+from pipeline.local.atlas.counting import LOGIN_FAILURES
 
 FAILURES_MAX: Final = 10
 WINDOW_S: Final = 60.0
@@ -78,7 +78,7 @@ class Guard:
         """The person whose personal token that is. Nobody guesses 32 random bytes, so wrong ones lock nobody out."""
         person = await self._users.by_token(token)
         if person is None:
-            API_LOGIN_FAILURES.inc()
+            LOGIN_FAILURES.inc()
         return person
 
     def _refuse(self, name: str, address: str) -> None:
@@ -87,7 +87,7 @@ class Guard:
             raise TooManyGuessesError(max(1, math.ceil(failures[0] + WINDOW_S - self._clock.monotonic_s())))
 
     def _note_failure(self, name: str, address: str) -> None:
-        API_LOGIN_FAILURES.inc()
+        LOGIN_FAILURES.inc()
         self._failures[name, address] = (*self._recent(name, address), self._clock.monotonic_s())
         self._failures.move_to_end((name, address))
         while len(self._failures) > KEPT_MAX:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import httpx
 import yaml
 
 from cli.front import front
@@ -36,6 +37,7 @@ from pipeline.store.atlas_http import AtlasAccess
 from pipeline.store.pyatlan_client import load as load_models
 from pipeline.topology.values import Values
 from tests.contract.leases.api_server import NAMESPACE, ApiServer, serving
+from tests.product import free_port
 from tests.served import listening
 
 KEY = "ab" * 32
@@ -63,11 +65,18 @@ SECRETS = {
 
 @dataclass
 class Container:
-    """One vertex' process; its output is in ``log``."""
+    """One vertex' process; its output is in ``log``, and it is asked for its numbers on ``metrics_port``."""
 
     process: "subprocess.Popen[bytes]"
     sock: Path
     log: Path
+    metrics_port: int
+
+    def metrics(self) -> str:
+        """What Prometheus is told."""
+        answer = httpx.get(f"http://127.0.0.1:{self.metrics_port}/metrics").raise_for_status()
+        assert answer.headers["content-type"].startswith("text/plain")
+        return answer.text
 
     async def link(self, kind: Kind) -> Any:
         """Connected, once it serves."""
@@ -103,8 +112,8 @@ class Cluster:
     folder: Path
     pods: list[Container] = field(default_factory=list)
 
-    def start(self, vertex: str) -> Container:
-        """A pod of that vertex: the container of the manifest, with the variables that a platform sets."""
+    def start(self, vertex: str, **more: str) -> Container:
+        """A pod of that vertex: the container of the manifest, with the variables that a platform sets and ``more``."""
         spec = self.vertices[vertex]
         rendered = spec.get("udf") or spec.get("source", {}).get("udsource") or spec["sink"]["udsink"]
         container = rendered["container"]
@@ -116,13 +125,18 @@ class Cluster:
             if "secretRef" in source:
                 environment |= SECRETS[source["secretRef"]["name"]]
         environment |= {each["name"]: each["value"] for each in container.get("env", ())}
+        metrics_port = int(more.get("BLOCKLINE_METRICS_PORT", free_port()))
         environment |= {
+            # Pods have addresses of their own; here all of them share one.
+            "BLOCKLINE_METRICS_HOST": "127.0.0.1",
+            "BLOCKLINE_METRICS_PORT": str(metrics_port),
             "NUMAFLOW_PIPELINE_NAME": "blockline",
             "NUMAFLOW_POD": f"blockline-{vertex}-{number}",
             "BLOCKLINE_SOCKET_DIR": str(folder),
             "BLOCKLINE_DATA": str(folder / "data"),
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(Path(__file__).parents[3]),
+            **more,
         }
         names = {"source": "source.sock", "udf": "map.sock", "sink": "sink.sock"}
         log = folder / "log"
@@ -130,7 +144,7 @@ class Cluster:
             process = subprocess.Popen(
                 [sys.executable, *container["command"][1:]], env=environment, stdout=output, stderr=output, cwd=folder
             )
-        made = Container(process, folder / next(sock for key, sock in names.items() if key in spec), log)
+        made = Container(process, folder / next(sock for key, sock in names.items() if key in spec), log, metrics_port)
         self.pods.append(made)
         return made
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,21 @@ from pipeline.process.clock import SystemClock
 from pipeline.store import types
 from pipeline.store.starting import request_body, run_write
 from tests.integration.cluster.containers import KEY, Cluster, answer, cluster, datum, until
+from tests.product import free_port
 
 CLOCK = SystemClock()
 SEAL = Seal(bytes.fromhex(KEY))
 KINDS = {"udf": Kind.MAP, "source": Kind.SOURCE, "sink": Kind.SINK}
 LEASE = "blockline-slots-0"
+OWN_FAMILIES = {
+    "cdc": ("blockline_cdc_pending", "blockline_cdc_lag_seconds"),
+    "timer": ("blockline_timer_due", "blockline_timer_lateness_seconds"),
+    "orchestrator": ("blockline_handling_seconds",),
+    "runner-pass": ("blockline_handling_seconds",),
+    "atlas-0": ("blockline_sink_writes_total", "blockline_sink_lease_held", "blockline_runs_ended_total"),
+    "dead-letter": ("blockline_dead_letters_total",),
+}
+"""A metric is told by the vertex that it is about."""
 
 
 def tell(folder: Path, story: Callable[[Cluster], Awaitable[None]]) -> None:
@@ -71,14 +82,18 @@ async def result_of(there: Cluster, block_type: str, payload: bytes) -> Result:
 
 
 @pytest.mark.timeout(400)
-def test_every_container_that_needs_no_kafka_serves(tmp_path: Path) -> None:
+def test_every_container_serves_and_tells_its_numbers(tmp_path: Path) -> None:
     async def story(there: Cluster) -> None:
         there.api.leases[LEASE] = given_back()
         for name, spec in there.vertices.items():
-            if name == "cdc":
-                continue
-            pod = there.start(name)
+            # The source waits for a Kafka that isn't there.
+            more = {"BLOCKLINE_KAFKA": f"127.0.0.1:{free_port()}"} if name == "cdc" else {}
+            pod = there.start(name, **more)
             link = await pod.link(next(kind for key, kind in KINDS.items() if key in spec))
+            told = await asyncio.to_thread(pod.metrics)
+            for family in OWN_FAMILIES.get(name, ()):
+                assert f"\n# TYPE {family} " in told, (name, family)
+            assert "\nprocess_cpu_seconds_total " in told
             await link.close()
             await pod.end(signal.SIGTERM)
 
@@ -177,6 +192,24 @@ async def ended(there: Cluster, link: SinkStream, guid: str) -> Status:
     assert is_over == (said.status is Status.SUCCESS), said
     assert not is_over or decode(entity.attributes[types.RUN_CONFIG])["engine"]["revision"] == 1
     return said.status
+
+
+def test_a_vertex_whose_port_is_taken_says_so_and_works_on(tmp_path: Path) -> None:
+    async def story(there: Cluster) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            pod = there.start("runner-pass", BLOCKLINE_METRICS_PORT=str(port))
+            link = await pod.link(Kind.MAP)
+            made, _ = await answer(link, dispatch("PASS", {"output": 1}))
+            await link.close()
+        assert getattr(parse_shard_input(made), "outcome", None) is Outcome.SUCCEEDED
+        (said,) = [line for line in pod.log.read_text().splitlines() if "No metrics" in line]
+        assert f"127.0.0.1:{port} can't be listened on (Address already in use)" in said
+        assert "Traceback" not in pod.log.read_text()
+
+    tell(tmp_path, story)
 
 
 def holder(there: Cluster) -> str:

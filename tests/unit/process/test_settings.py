@@ -2,7 +2,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.process.settings import SettingError, as_page, client_settings, server_settings, variable_of
+from pipeline.process.settings import (
+    SettingError,
+    as_page,
+    client_settings,
+    server_settings,
+    variable_of,
+    vertex_settings,
+)
 
 PAGE = Path(__file__).parents[3] / "docs" / "settings.md"
 
@@ -44,3 +51,11 @@ def test_a_bad_value_is_refused_by_name(variable: str, value: str) -> None:
 def test_a_client_is_told_where_and_who() -> None:
     settings = client_settings({"BLOCKLINE_USER": "sam", "BLOCKLINE_PASSWORD": "p"}, {"url": "http://127.0.0.1:9"})
     assert (settings.url, settings.user, settings.password) == ("http://127.0.0.1:9", "sam", "p")
+
+
+def test_a_vertex_tells_no_numbers_unless_it_has_a_port_and_to_its_own_machine_alone() -> None:
+    settings = vertex_settings({})
+    assert (settings.metrics_port, settings.metrics_host) == (0, "127.0.0.1")
+    for given in ("-1", "65536", "web"):
+        with pytest.raises(SettingError, match="BLOCKLINE_METRICS_PORT is a number"):
+            vertex_settings({"BLOCKLINE_METRICS_PORT": given})

@@ -26,6 +26,7 @@ class Finder:
     found: list[str] = field(default_factory=list)
     polls: int = 0
     error: Exception | None = None
+    late_ms: int = 0
 
     async def poll(self) -> list[tuple[str, Event]]:
         self.polls += 1
