@@ -46,9 +46,16 @@ def read_all(body: Any) -> list[dict[str, Any]]:
 
 
 async def load(database: Database) -> TypeRegistry:
-    """What is kept."""
+    """What is kept. Data of an earlier version gets the indexes that came since."""
     rows = await database.read(lambda connection: connection.execute("SELECT body FROM typedef").fetchall())
-    return TypeRegistry.of(orjson.loads(body) for (body,) in rows)
+    registry = TypeRegistry.of(orjson.loads(body) for (body,) in rows)
+
+    def work(transaction: Transaction) -> None:
+        for kind in registry.entity_types.values():
+            index.join(transaction.connection, kind)
+
+    await database.write(work)
+    return registry
 
 
 async def keep(

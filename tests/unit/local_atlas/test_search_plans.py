@@ -1,16 +1,20 @@
 """The engine's own searches use an index: asked of SQLite's planner, for what the sinks, the timer and the API ask."""
 
+import asyncio
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.local.atlas import index, search
-from pipeline.local.atlas.database import _SCHEMA
+from pipeline.local.atlas.build import build_service
+from pipeline.local.atlas.database import _SCHEMA, Database
 from pipeline.local.atlas.errors import AtlasError
 from pipeline.local.atlas.rights import Caller
 from pipeline.local.atlas.type_registry import TypeRegistry
+from pipeline.process.clock import SystemClock
 from pipeline.store import types
 from pipeline.store.typedefs import catalog_typedefs, engine_typedefs
 
@@ -53,8 +57,28 @@ def plan_of(connection: sqlite3.Connection, asked: dict[str, Any]) -> str:
             ),
             types.RUN_WAKE_AT,
         ),
-        (body(types.RUN, (types.RUN_STATUS, "is_null", None), (types.RUN_WAKE_AT, "lte", "0")), types.RUN_STATUS),
-        (body(types.RUN, (types.RUN_STATUS, "eq", "PENDING"), (types.RUN_WAKE_AT, "lte", "0")), types.RUN_STATUS),
+        (
+            body(types.RUN, (types.RUN_STATUS, "is_null", None), (types.RUN_WAKE_AT, "lte", "0")),
+            f"{types.RUN_STATUS}+{types.RUN_WAKE_AT}",
+        ),
+        (
+            body(types.RUN, (types.RUN_STATUS, "eq", "PENDING"), (types.RUN_WAKE_AT, "lte", "0")),
+            f"{types.RUN_STATUS}+{types.RUN_WAKE_AT}",
+        ),
+        (
+            body(
+                types.RUN, (types.RUN_CREATED_BY, "eq", "sam"), (types.RUN_STATUS, "eq", "PENDING"),
+                sortBy="__timestamp", sortOrder="DESCENDING", attributes=[types.RUN_CONFIG],
+            ),
+            f"{types.RUN_CREATED_BY}+{types.RUN_STATUS}",
+        ),
+        (
+            body(
+                types.RUN, (types.RUN_WORKFLOW_GUID, "eq", "w"), (types.RUN_STATUS, "is_null", None),
+                sortBy="__timestamp", sortOrder="DESCENDING", attributes=[types.RUN_CONFIG],
+            ),
+            f"{types.RUN_WORKFLOW_GUID}+{types.RUN_STATUS}",
+        ),
         (
             body(
                 types.COMMAND, (types.COMMAND_STATUS, "eq", "OPEN"), (types.COMMAND_AT, "lte", "1795440642654"),
@@ -63,8 +87,20 @@ def plan_of(connection: sqlite3.Connection, asked: dict[str, Any]) -> str:
             types.COMMAND_STATUS,
         ),
         (body(types.COMMAND, (types.COMMAND_RUN_GUID, "eq", "g")), types.COMMAND_RUN_GUID),
-        (body(types.ITEM, (types.ITEM_STATUS, "eq", "OPEN"), (types.ITEM_ACTION, "not_null", None)), types.ITEM_STATUS),
+        (
+            body(types.ITEM, (types.ITEM_STATUS, "eq", "OPEN"), (types.ITEM_ACTION, "not_null", None)),
+            f"{types.ITEM_STATUS}+{types.ITEM_ACTION}",
+        ),
         (body(types.ITEM, (types.ITEM_RUN_GUID, "eq", "g")), types.ITEM_RUN_GUID),
+        (
+            body(
+                types.ITEM,
+                (types.ITEM_RECIPIENT, "eq", "sam"), (types.ITEM_STATUS, "eq", "OPEN"),
+                (types.ITEM_RUN_GUID, "eq", "g"),
+                sortBy=types.ITEM_OPENED_AT, sortOrder="DESCENDING", attributes=[types.ITEM_BODY],
+            ),
+            types.ITEM_RUN_GUID,
+        ),
         (
             body(types.RUN, (types.RUN_CREATED_BY, "eq", "sam"), sortBy="__timestamp", sortOrder="DESCENDING"),
             types.RUN_CREATED_BY,
@@ -85,7 +121,20 @@ def test_what_is_due_and_what_is_new_needs_no_sorting(connection: sqlite3.Connec
         body(types.RUN, (types.RUN_WAKE_AT, "gt", "0"), sortBy=types.RUN_WAKE_AT, sortOrder=order),
         body(types.RUN, (types.RUN_CREATED_BY, "eq", "sam"), sortBy="__timestamp", sortOrder=order),
         body(types.RUN, sortBy="__timestamp", sortOrder=order),
-    ):
+        body(types.RUN, (types.RUN_STATUS, "eq", "PENDING"), sortBy="__timestamp", sortOrder=order),
+        body(types.RUN, (types.RUN_WORKFLOW_GUID, "eq", "w"), sortBy="__timestamp", sortOrder=order),
+        body(
+            types.RUN,
+            (types.RUN_CREATED_BY, "eq", "sam"), (types.RUN_STATUS, "eq", "PENDING"), ("__timestamp", "lte", "9"),
+            sortBy="__timestamp", sortOrder=order,
+        ),
+        body(
+            types.ITEM,
+            (types.ITEM_RECIPIENT, "eq", "sam"), (types.ITEM_STATUS, "eq", "OPEN"),
+            sortBy=types.ITEM_OPENED_AT, sortOrder=order,
+        ),
+        body(types.ITEM, (types.ITEM_RECIPIENT, "eq", "sam"), sortBy="__timestamp", sortOrder=order),
+    ):  # fmt: skip
         assert "TEMP B-TREE" not in plan_of(connection, asked)
 
 
@@ -131,3 +180,23 @@ def test_filters_have_a_depth() -> None:
         deep = {"condition": "AND", "criterion": [deep]}
     with pytest.raises(AtlasError):
         search.plan({"typeName": types.RUN, "entityFilters": deep}, REGISTRY, ENGINE)
+
+
+def test_data_of_an_earlier_version_gets_the_indexes_that_came_since(tmp_path: Path) -> None:
+    def names(connection: sqlite3.Connection) -> set[str]:
+        return {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'index'")}
+
+    async def story() -> None:
+        database = Database(tmp_path / "atlas.sqlite3")
+        await build_service(database, SystemClock())
+        there = await database.read(names)
+        joined = sorted(name for name in there if "+" in name)
+        assert len(joined) == sum(map(len, (*index.TOGETHER.values(), *index.FEW.values())))
+        await database.write(lambda transaction: [transaction.connection.execute(f'DROP INDEX "{n}"') for n in joined])
+        await database.close()
+        database = Database(tmp_path / "atlas.sqlite3")
+        await build_service(database, SystemClock())
+        assert await database.read(names) == there
+        await database.close()
+
+    asyncio.run(story())
