@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
@@ -16,10 +17,11 @@ KEPT_MAX: Final = 64
 class Watch:
     """One watcher's events, from :meth:`Hub.watch`; a context manager."""
 
-    def __init__(self, hub: "Hub", keys: tuple[str, ...]) -> None:
+    def __init__(self, hub: "Hub", keys: tuple[str, ...], matters: Callable[[Notification], bool] | None) -> None:
         """See :meth:`Hub.watch`."""
         self._hub = hub
         self._keys = keys
+        self._matters = matters
         self._events: deque[Notification | None] = deque(maxlen=KEPT_MAX)
         self._woken = asyncio.Event()
 
@@ -40,8 +42,9 @@ class Watch:
 
     def put(self, event: Notification | None) -> None:
         """For the hub: an event, or None for "read again"."""
-        self._events.append(event)
-        self._woken.set()
+        if event is None or self._matters is None or self._matters(event):
+            self._events.append(event)
+            self._woken.set()
 
     def __enter__(self) -> Self:
         """Events from now on are kept."""
@@ -75,12 +78,13 @@ class Hub:
         """How many runs are watched."""
         return len(self._watches)
 
-    def watch(self, *keys: str) -> Watch:
-        """A watcher of these runs, by guid: of the runs themselves, and of their commands.
+    def watch(self, *keys: str, matters: Callable[[Notification], bool] | None = None) -> Watch:
+        """A watcher of these runs, by guid: of the runs themselves, and of their commands. Where given, events that
+        don't ``matters`` are passed over.
 
         Enter it *before* reading what is watched, else a change between the two goes unheard.
         """
-        return Watch(self, keys)
+        return Watch(self, keys, matters)
 
     def publish(self, event: Notification) -> None:
         """A fact from the topic."""

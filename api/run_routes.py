@@ -15,7 +15,7 @@ from api.problems import ApiError
 from api.route import Call, Route, empty, reply
 from api.run_lists import Runs, show_all
 from api.run_views import seen, view
-from api.run_waiting import stream, until_over
+from api.run_waiting import may_have_ended, stream, until_over
 from api.starts import RunBody, create
 
 WAIT_S_MAX: Final = 60
@@ -35,7 +35,7 @@ async def show(call: Call) -> Response:
     if not query.wait_s:
         run = await seen(call.services, call.caller, guid)
         return reply(view(call.caller, await with_outputs(call.services, run)))
-    with call.services.hub.watch(guid) as watch:
+    with call.services.hub.watch(guid, matters=may_have_ended) as watch:
         run = await seen(call.services, call.caller, guid)
         run = await until_over(call.services, run, watch, query.wait_s)
     return reply(view(call.caller, await with_outputs(call.services, run)))

@@ -11,6 +11,7 @@ from api.run_views import view
 from api.services import Services
 from pipeline.cdc.codec import Notification
 from pipeline.core.errors import BlocklineError
+from pipeline.core.statuses import RunStatus
 from pipeline.directory.port import Person
 from pipeline.messages.canonical import encode
 from pipeline.store import types
@@ -19,14 +20,21 @@ KEEP_ALIVE_S: Final = 15.0
 """A comment this often keeps proxies from closing a quiet stream."""
 
 
+def may_have_ended(told: Notification) -> bool:
+    """What a wait for the end is woken by. The status isn't signed: whoever is woken believes the document alone."""
+    return types.RUN_CONFIG in told.attributes and told.attributes.get(types.RUN_STATUS) != RunStatus.PENDING
+
+
 async def until_over(services: Services, run: KnownRun, watch: Watch, wait_s: float) -> KnownRun:
-    """The run when it has ended or the time is up; ``watch`` was entered before ``run`` was read."""
+    """The run when it has ended or the time is up; ``watch`` hears what :func:`may_have_ended`, and was entered before
+    ``run`` was read.
+    """
     deadline_s = services.clock.monotonic_s() + wait_s
     with WAITERS.track_inprogress():
         while not run.is_over and not services.hub.is_closing:
             is_told, told = await watch.next(deadline_s - services.clock.monotonic_s())
             if not is_told:
-                break
+                return await read(services, run.guid)
             run = await _newer(services, run, told)
     return run
 

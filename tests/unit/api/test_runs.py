@@ -251,6 +251,38 @@ def test_waiting_ends_with_the_time() -> None:
     play(story)
 
 
+def test_only_an_end_wakes_a_wait_and_the_time_shows_the_run_as_it_is() -> None:
+    async def story(world: World) -> None:
+        async with each(world, "otto") as [otto]:
+            await published(otto)
+            guid = await start(otto)
+            waiting = asyncio.create_task(otto.get(f"/runs/{guid}", params={"wait_s": 0.2}))
+            await world.watched()
+            await write_end(world, guid, "PENDING")
+            answer = (await waiting).json()
+            assert (answer["status"], answer["revision"]) == ("PENDING", 1)
+
+    play(story)
+
+
+def test_a_status_that_nobody_signed_ends_no_wait() -> None:
+    async def story(world: World) -> None:
+        async with each(world, "otto") as [otto]:
+            await published(otto)
+            guid = await start(otto)
+            waiting = asyncio.create_task(otto.get(f"/runs/{guid}", params={"wait_s": 0.2}))
+            await world.watched()
+            entity = (await world.store.get([guid]))[guid]
+            forged = {"name": "r", types.RUN_CONFIG: "{}", types.RUN_STATUS: "SUCCESS"}
+            write = EntityWrite(type_name=types.RUN, qualified_name=entity.qualified_name, attributes=forged)
+            await world.store.upsert([write])
+            answer = (await waiting).json()
+            assert answer["error"]["name"] == "Engine.Tampered"
+            assert answer["output"] is None
+
+    play(story)
+
+
 def test_after_a_reconnection_waiters_read_again() -> None:
     async def story(world: World) -> None:
         async with each(world, "otto") as [otto]:
