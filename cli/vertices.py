@@ -40,6 +40,7 @@ from sources.timer.handler import TimerHandler
 from sources.timer.server import build_server as build_timer_server
 from udfs.orchestrator.handler import OrchestratorHandler
 from udfs.orchestrator.server import build_server as build_orchestrator_server
+from udfs.runners.counting import counting
 from udfs.runners.server import build_server as build_runner_server
 
 
@@ -137,6 +138,7 @@ def _runner(parts: Parts, block_type: str) -> ServerFactory:
         time_limit=AsyncioTimeLimit(),
         reader=ArgumentReader(StoredOutputs(parts.store), parts.evaluator),
         secrets=parts.secrets if manifest.has_secrets else None,
+        on_result=counting(block_type),
     )
 
     def build(sock_path: str, info_path: str) -> Any:

@@ -5,7 +5,7 @@ scheduler of its own.
 """
 
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol, TypeVar
 
 from pydantic import ValidationError
@@ -31,7 +31,13 @@ READ_TRIES_MAX: Final = 4
 """How often an output is asked for before the dispatch is left to its lease."""
 READ_AGAIN_S: Final = 0.25
 """Before the second try; doubled for each later one."""
+OnResult = Callable[[Result], None]
+"""Told of each result; cheap, and never raises."""
 _LOG: Final = logging.getLogger("blockline.runner")
+
+
+def _nobody(_: Result) -> None:
+    """Where nobody counts."""
 
 
 class OverTimeError(Exception):
@@ -70,6 +76,7 @@ class RunnerShell:
         time_limit: TimeLimit | None = None,
         reader: ArgumentReader | None = None,
         secrets: Secrets | None = None,
+        on_result: OnResult = _nobody,
     ) -> None:
         """Without ``time_limit`` attempts take as long as they take; without ``reader`` tasks whose arguments name an
         output that is an entity fail, and without ``secrets`` those that name a secret.
@@ -81,6 +88,7 @@ class RunnerShell:
         self._reader = reader
         self._secrets = secrets or NoSecrets()
         self._secret_arguments = secret_arguments(runner.arguments_type)
+        self._on_result = on_result
         self._working: set[tuple[str, int]] = set()
         self.vertex = f"runner-{manifest.type.lower()}"
 
@@ -111,6 +119,7 @@ class RunnerShell:
             return None
         finally:
             self._working.discard(work)
+        self._on_result(result)
         return Tagged(result.encode(), shard_tag(dispatch.shard))
 
     async def attempt(self, dispatch: Dispatch) -> Result:

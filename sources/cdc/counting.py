@@ -15,7 +15,7 @@ PENDING: Final = gauge(
 )
 LAG_SECONDS: Final = histogram(
     "blockline_cdc_lag_seconds",
-    "Age of the oldest event of a read, by the broker's clock and this one.",
+    "Age of the oldest event of a read, by the broker's clock and this one; not of events from the outbox of `up`.",
     unit="seconds",
     action="Either it catches up (after a start, or an outage), or see `blockline_cdc_pending`; or clocks differ.",
 )

@@ -36,6 +36,7 @@ from pipeline.store.open import open_store
 from pipeline.store.outputs import StoredOutputs
 from pipeline.topology.build import runner_vertex
 from pipeline.web.open import open_web_client
+from udfs.runners.counting import counting
 from udfs.runners.server import build_server
 
 _USAGE_EXIT: Final = 2
@@ -87,6 +88,7 @@ def shell_of(block_type: str, settings: ServerSettings, vertex: VertexSettings) 
         time_limit=AsyncioTimeLimit(),
         reader=ArgumentReader(StoredOutputs(store), CelEvaluator()),
         secrets=FolderSecrets(secrets_folder(settings)) if manifest.has_secrets else None,
+        on_result=counting(block_type),
     )
 
 

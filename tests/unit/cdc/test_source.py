@@ -16,6 +16,7 @@ from pipeline.messages.envelopes import Operation, parse_dead_letter, parse_even
 from pipeline.process.clock import SystemClock
 from pipeline.store import types
 from sources.cdc.handler import CdcSource
+from tests.numbers import rise
 from tests.texts import random_text
 
 RECORDED = Path(__file__).parents[2] / "golden" / "notifications"
@@ -87,7 +88,12 @@ def test_events_go_on_and_foreign_ones_are_done_at_once() -> None:
 def test_garbage_goes_on_as_a_dead_letter_and_what_follows_too() -> None:
     async def scenario() -> None:
         source = CdcSource(ListReader(b"\xffgarbage", b"", RUN), SystemClock())
-        first, second, third = await give(source)
+        with (
+            rise("blockline_cdc_events_total", outcome="DEAD") as dead,
+            rise("blockline_cdc_events_total", outcome="GIVEN") as given,
+        ):
+            first, second, third = await give(source)
+        assert (dead(), given()) == (2, 1)
         letter = parse_dead_letter(first.payload)
         assert (letter.vertex, letter.source_offset, letter.payload_bytes) == ("cdc", "T:0:0", 8)
         assert "not JSON" in letter.reason

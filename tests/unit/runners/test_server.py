@@ -11,8 +11,10 @@ from pipeline.blocks.shell import RunnerShell
 from pipeline.messages.envelopes import Dispatch, Requester, parse_dead_letter, parse_shard_input
 from pipeline.messages.tagged import Tagged
 from pipeline.testing.block_suite import ExampleClock
+from tests.numbers import rise
 from tests.unit.runners.shells import REGISTRY
 from udfs.runners.__main__ import main
+from udfs.runners.counting import counting
 from udfs.runners.server import build_server
 
 
@@ -46,6 +48,20 @@ def test_a_result_carries_its_tag() -> None:
     (message,) = served(shell(), dispatch())
     assert message.tags == ["shard-4"]
     assert parse_shard_input(message.value).kind == "result"
+
+
+def test_attempts_are_counted_by_type_and_outcome() -> None:
+    counted = RunnerShell(
+        REGISTRY.create("PASS", {}), REGISTRY.manifest("PASS"), ExampleClock(), on_result=counting("PASS")
+    )
+    with (
+        rise("blockline_attempts_total", type="PASS", outcome="SUCCEEDED") as good,
+        rise("blockline_attempts_total", type="PASS", outcome="FAILED") as bad,
+        rise("blockline_handling_seconds_count", vertex="runner-pass") as handled,
+    ):
+        for payload in (dispatch(), dispatch(valid_until=0), dispatch(arguments={"nobody": 1}), b"\x00"):
+            served(counted, payload)
+    assert (good(), bad(), handled()) == (1, 1, 4)
 
 
 def test_what_is_out_of_date_is_dropped() -> None:

@@ -18,7 +18,7 @@ from pipeline.store.starting import request_body, run_write
 from pipeline.testing.fake_evaluator import FakeEvaluator
 from pipeline.testing.handlers import MemoryDirectory
 from sinks.atlas.admission import Admission
-from sinks.atlas.answers import Answer, Shard
+from sinks.atlas.answers import Answer, Shard, SinkObserver
 from sinks.atlas.handler import AtlasSinkHandler
 from tests.simulation.real_handlers import QuietObserver
 
@@ -137,8 +137,13 @@ class SinkWorld:
             self.clock,
             shard=shard,
             admission=Admission(self.store, self.directory, NOTHING),
-            observer=self.observer,
+            observer=self.told(shard),
         )
+
+    def told(self, shard: Shard) -> SinkObserver:
+        """Whom the sink tells what it saw."""
+        del shard  # whoever counts, counts by it
+        return self.observer
 
     def handle(self, *messages: Message | bytes) -> list[Answer]:
         batch = [

@@ -47,6 +47,21 @@ def test_due_runs_are_ticked_and_nobody_else() -> None:
     )
     assert ticked(timer) == {guids["due"]: f"{guids['due']}:{NOW}:{NOW // 60_000}"}
     assert timer.pending == 1
+    assert timer.late_ms == 0
+
+
+def test_how_late_it_is_goes_by_the_run_that_has_been_due_longest() -> None:
+    timer, clock, _ = world(
+        entity(types.RUN, "late", workflowRunWakeAt=NOW - 500, workflowRunStatus="PENDING"),
+        entity(types.RUN, "later", workflowRunWakeAt=NOW - 90_000, workflowRunStatus="PENDING"),
+        entity(types.RUN, "none", workflowRunWakeAt=0, workflowRunStatus="PENDING"),
+    )
+    assert timer.late_ms == 0
+    ticked(timer)
+    assert timer.late_ms == 90_000
+    clock.ms += 1_000
+    ticked(timer)
+    assert timer.late_ms == 91_000
 
 
 def test_a_tick_is_an_event_of_the_run() -> None:

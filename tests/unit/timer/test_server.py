@@ -5,6 +5,7 @@ from typing import Any
 from pipeline.messages.envelopes import Event, Operation, parse_event
 from pipeline.store.port import StoreUnavailableError
 from sources.timer.server import TimerSource
+from tests.numbers import rise, sample
 
 
 class Clock:
@@ -82,6 +83,21 @@ def test_the_store_is_searched_once_a_second() -> None:
         read(source, Request(timeout_in_ms=250))
     assert finder.polls == 3
     assert clock.s == 102.5 - 0.25
+
+
+def test_what_is_due_and_how_late_is_told_and_what_failed() -> None:
+    finder = Finder(["a", "b"], late_ms=61_500)
+    source, clock = source_of(finder)
+    with (
+        rise("blockline_timer_poll_failures_total") as failures,
+        rise("blockline_handling_seconds_count", vertex="timer") as polls,
+    ):
+        read(source, Request())
+        assert (sample("blockline_timer_due"), sample("blockline_timer_lateness_seconds")) == (2, 61.5)
+        finder.error = StoreUnavailableError("away")
+        clock.s += 1
+        read(source, Request())
+    assert (failures(), polls()) == (1, 2)
 
 
 def test_what_wasnt_taken_is_given_again() -> None:
