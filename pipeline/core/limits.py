@@ -99,6 +99,9 @@ PARTS_BYTES_MAX: Final = 64 * 1024 * 1024
 PARTS_WAIT_S: Final = 120.0
 """How long a part waits for the others; Atlas sends them one right after the other."""
 
+RETENTION_DAYS_MAX: Final = 36_500
+"""How long ended runs can be kept in the store, unless for ever."""
+RETENTION_DAYS_DEFAULT: Final = 90
 RETENTION_BATCH_RUNS: Final = 50
 """Ended runs that are archived and purged in one go."""
 RETENTION_BATCH_BYTES_MAX: Final = 16 * 1024 * 1024

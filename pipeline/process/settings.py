@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.core.errors import BlocklineError
+from pipeline.core.limits import RETENTION_DAYS_DEFAULT, RETENTION_DAYS_MAX
 
 PREFIX: Final = "BLOCKLINE_"
-RETENTION_DAYS_MAX: Final = 36_500
 ENGINE_KEY_BYTES_MIN: Final = 32
 PORT_MAX: Final = 65_535
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
@@ -87,7 +87,7 @@ class ServerSettings:
         flag="--transport",
     )
     retention_days: int = _setting(
-        90,
+        RETENTION_DAYS_DEFAULT,
         "Runs that ended this many days ago leave the store for the archive; 0 keeps them in the store for ever.",
     )
     archive_dir: str = _setting(

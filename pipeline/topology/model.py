@@ -44,6 +44,8 @@ class Access(StrEnum):
     DIRECTORY = "directory"
     KAFKA = "kafka"
     MAIL = "mail"
+    PURGER = "atlas_purger"
+    """An account of Atlas that may purge, which needs an administrator's."""
 
 
 @dataclass(frozen=True, slots=True)

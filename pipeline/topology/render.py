@@ -1,4 +1,4 @@
-"""The manifests of a topology: a ConfigMap of addresses, who may lease slots, the buffer service, the pipeline.
+"""The manifests of a topology: a ConfigMap of addresses, who may lease slots, retention, the buffer, the pipeline.
 
 Deterministic: the same topology and values give the same bytes, which a golden file pins.
 """
@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pipeline.core.errors import BlocklineError
 from pipeline.topology.commented import Noted, write_yaml
-from pipeline.topology.model import Container, Edge, Kind, Limits, Retry, Topology, Vertex
+from pipeline.topology.model import Access, Container, Edge, Kind, Limits, Retry, Topology, Vertex
 from pipeline.topology.values import Values
 
 API_VERSION: Final = "numaflow.numaproj.io/v1alpha1"
@@ -19,6 +19,10 @@ _AUTHORITIES_FOLDER: Final = "/etc/blockline/authorities"
 _AUTHORITIES_FILE: Final = f"{_AUTHORITIES_FOLDER}/ca.crt"
 _SECRETS: Final = "secrets"
 _SECRETS_FOLDER: Final = "/var/run/blockline/secrets"
+_ARCHIVE: Final = "archive"
+_ARCHIVE_FOLDER: Final = "/var/lib/blockline/archive"
+_RETENTION_DEADLINE_S: Final = 3600
+"""How late a pass of retention may still begin."""
 _HEAD: Final = "# Rendered by `blockline manifests render`: change the topology or the values, not this file.\n"
 
 
@@ -35,7 +39,13 @@ def render(topology: Topology, values: Values) -> str:
     for vertex in topology.vertices:
         if len(values.name) + 1 + len(vertex.name) + _SUFFIX_CHARS > NAME_CHARS_MAX:
             raise NameTooLongError(f"the pipeline's name {values.name!r} is too long for its vertex {vertex.name!r}")
-    documents = [_config_map(values), *_lease_rights(values), _buffer_service(values), _pipeline(topology, values)]
+    documents = [
+        _config_map(values),
+        *_lease_rights(values),
+        *_retention(values),
+        _buffer_service(values),
+        _pipeline(topology, values),
+    ]
     return _HEAD + "---\n".join(write_yaml(document) for document in documents)
 
 
@@ -90,6 +100,53 @@ def _lease_rights(values: Values) -> list[dict[str, Any]]:
             "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": values.namespace}],
         },
     ]
+
+
+def _retention(values: Values) -> list[dict[str, Any]]:
+    """The volume of the archive, and the job that moves ended runs into it; nothing where they are kept for ever."""
+    if not values.retention.days:
+        return []
+    metadata = _metadata(f"{values.name}-{_ARCHIVE}", values)
+    claim: dict[str, Any] = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": values.retention.volume_size}},
+    }
+    if values.retention.storage_class:
+        claim["storageClassName"] = values.retention.storage_class
+    return [
+        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": claim},
+        {
+            "apiVersion": "batch/v1",
+            "kind": "CronJob",
+            "metadata": _metadata(f"{values.name}-retention", values),
+            "spec": {
+                "schedule": Noted(
+                    values.retention.schedule, "Once a day is enough; what one pass leaves, the next takes."
+                ),
+                "timeZone": "Etc/UTC",
+                "concurrencyPolicy": Noted("Forbid", "One process archives at a time; a second one would only say so."),
+                "startingDeadlineSeconds": _RETENTION_DEADLINE_S,
+                "successfulJobsHistoryLimit": 1,
+                "failedJobsHistoryLimit": 3,
+                "jobTemplate": {"spec": {"backoffLimit": 2, "template": {"spec": _retention_pod(values)}}},
+            },
+        },
+    ]
+
+
+def _retention_pod(values: Values) -> dict[str, Any]:
+    environment = (("BLOCKLINE_RETENTION_DAYS", str(values.retention.days)), ("BLOCKLINE_ARCHIVE_DIR", _ARCHIVE_FOLDER))
+    job = Container("cli", ("retention", "run"), environment, (Access.ENGINE, Access.PURGER))
+    rendered = {"name": "retention", **_container(job, values)}
+    del rendered["ports"]  # it has ended before anybody would ask it for its numbers
+    mounts = [*rendered.get("volumeMounts", ()), {"name": _ARCHIVE, "mountPath": _ARCHIVE_FOLDER}]
+    claim = {"name": _ARCHIVE, "persistentVolumeClaim": {"claimName": f"{values.name}-{_ARCHIVE}"}}
+    return {
+        "restartPolicy": Noted("Never", "A pass that was interrupted is finished by the next one, from its journal."),
+        "automountServiceAccountToken": False,
+        "containers": [{**rendered, "volumeMounts": mounts}],
+        "volumes": [*_volumes(job, values), claim],
+    }
 
 
 def _buffer_service(values: Values) -> dict[str, Any]:

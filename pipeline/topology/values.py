@@ -6,7 +6,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.core.errors import BlocklineError
-from pipeline.core.limits import SLOTS
+from pipeline.core.limits import RETENTION_DAYS_DEFAULT, RETENTION_DAYS_MAX, SLOTS
 
 DnsName = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 
@@ -71,6 +71,7 @@ class SecretValues(_Part):
     engine: DnsName = "blockline-engine"
     atlas: DnsName = "blockline-atlas"
     atlas_reader: DnsName = "blockline-atlas-reader"
+    atlas_purger: DnsName = "blockline-atlas-purger"
     directory: DnsName = "blockline-directory"
     kafka: DnsName = "blockline-kafka"
     mail: DnsName = "blockline-mail"
@@ -82,6 +83,18 @@ class MetricsValues(_Part):
 
     port: int = Field(default=9464, ge=1024, le=65_534)
     host: str = "0.0.0.0"  # noqa: S104  (of the pod: whoever scrapes comes from outside)
+
+
+class RetentionValues(_Part):
+    """When ended runs leave Atlas for the archive: those that ended ``days`` ago, looked for at ``schedule`` (UTC, five
+    fields of cron). 0 days: never, and nothing of it is rendered. The archive is a volume, which ``blockline archive``
+    reads wherever it is mounted; it is only ever added to.
+    """
+
+    days: int = Field(default=RETENTION_DAYS_DEFAULT, ge=0, le=RETENTION_DAYS_MAX)
+    schedule: str = Field(default="17 3 * * *", pattern=r"^\S+( \S+){4}$")
+    volume_size: str = "10Gi"
+    storage_class: str | None = None
 
 
 class ResourceValues(_Part):
@@ -108,6 +121,7 @@ class Values(_Part):
     secrets: SecretValues = SecretValues()
     metrics: MetricsValues = MetricsValues()
     resources: ResourceValues = ResourceValues()
+    retention: RetentionValues = RetentionValues()
     authorities: DnsName | None = None
     """A ConfigMap whose ``ca.crt`` holds the certificate authorities that are trusted beside the public ones."""
 

@@ -1,5 +1,6 @@
 """What is rendered is what is in the repository, and what Numaflow's own definitions allow."""
 
+import json  # noqa: TID251  (a file of schemas, not of ours)
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ CRDS = ROOT / "tests/data/crds"
 REGISTRY = Registry.load("udfs.runners")
 BLOCKS = runner_blocks(REGISTRY.manifest(block_type) for block_type in REGISTRY.runner_types())
 RENDERED = render(build_topology(BLOCKS, Values().shards), Values())
-CONFIG_MAP, ACCOUNT, ROLE, BINDING, BUFFER_SERVICE, PIPELINE = yaml.safe_load_all(RENDERED)
+DOCUMENTS = list(yaml.safe_load_all(RENDERED))
+CONFIG_MAP, ACCOUNT, ROLE, BINDING, CLAIM, CRON_JOB, BUFFER_SERVICE, PIPELINE = DOCUMENTS
+KUBERNETES = json.loads((ROOT / "tests/data/kubernetes.json").read_text())
+"""Its own schemas of the kinds that are used here, without their texts; strict: they refuse what they don't know."""
 
 
 def schema(plural: str) -> dict[str, Any]:
@@ -67,6 +71,22 @@ def test_the_file_in_the_repository_is_what_is_rendered() -> None:
 def test_numaflows_definitions_accept_it(manifest: dict[str, Any], definition: dict[str, Any]) -> None:
     jsonschema.Draft202012Validator(definition).validate(manifest)
     assert unknown_fields(manifest, definition) == []
+
+
+def kubernetes_refuses(manifest: dict[str, Any]) -> list[str]:
+    """What the schema of its kind has against it."""
+    own = {**KUBERNETES["kinds"][manifest["kind"]], "$defs": KUBERNETES["$defs"]}
+    return [error.message for error in jsonschema.Draft202012Validator(own).iter_errors(manifest)]
+
+
+@pytest.mark.parametrize("manifest", DOCUMENTS[:-2], ids=lambda manifest: manifest["kind"])
+def test_kubernetes_accepts_it(manifest: dict[str, Any]) -> None:
+    assert kubernetes_refuses(manifest) == []
+
+
+def test_a_field_that_kubernetes_does_not_know_is_found() -> None:
+    assert kubernetes_refuses({**CRON_JOB, "spec": {**CRON_JOB["spec"], "shedule": "* * * * *"}}) != []
+    assert kubernetes_refuses({**CRON_JOB, "spec": {"schedule": "* * * * *"}}) != []
 
 
 def test_a_field_that_would_be_pruned_is_found() -> None:
@@ -156,6 +176,35 @@ def test_sinks_may_lease_and_nobody_else_may_anything() -> None:
 
 def test_no_secret_stands_in_the_open() -> None:
     assert not [name for name in CONFIG_MAP["data"] if name.endswith(("_KEY", "_TOKEN", "_PASSWORD", "_USER"))]
+
+
+def test_retention_has_the_archive_and_the_secrets_it_needs() -> None:
+    pod = CRON_JOB["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["command"] == ["python", "-m", "cli", "retention", "run"]
+    secrets = {source["secretRef"]["name"] for source in container["envFrom"] if "secretRef" in source}
+    assert secrets == {"blockline-engine", "blockline-atlas-purger"}
+    environment = {each["name"]: each["value"] for each in container["env"]}
+    (mount,) = container["volumeMounts"]
+    (volume,) = pod["volumes"]
+    assert (mount["name"], mount["mountPath"]) == (volume["name"], environment["BLOCKLINE_ARCHIVE_DIR"])
+    assert volume["persistentVolumeClaim"] == {"claimName": CLAIM["metadata"]["name"]}
+    assert not pod["automountServiceAccountToken"]
+
+
+def test_runs_that_are_kept_for_ever_need_no_job() -> None:
+    values = Values.model_validate({"retention": {"days": 0}})
+    kinds = {each["kind"] for each in yaml.safe_load_all(render(build_topology(BLOCKS, values.shards), values))}
+    assert kinds.isdisjoint({"CronJob", "PersistentVolumeClaim"})
+
+
+def test_retention_follows_its_values() -> None:
+    given = {"days": 30, "schedule": "0 * * * *", "volume_size": "1Ti", "storage_class": "slow"}
+    values = Values.model_validate({"retention": given, "authorities": "company-ca"})
+    rendered = {each["kind"]: each for each in yaml.safe_load_all(render(build_topology(BLOCKS, 1), values))}
+    assert [kubernetes_refuses(rendered[kind]) for kind in ("CronJob", "PersistentVolumeClaim")] == [[], []]
+    assert rendered["CronJob"]["spec"]["schedule"] == "0 * * * *"
+    assert rendered["PersistentVolumeClaim"]["spec"]["storageClassName"] == "slow"
 
 
 def test_authorities_are_where_the_settings_say() -> None:

@@ -45,7 +45,7 @@ def test_values_reach_the_manifest() -> None:
     values = parse_values(
         "{name: wf, namespace: team, image: 'registry/wf:2', buffer: {replicas: 1, storage_class: ssd}}"
     )
-    config, _account, _role, _binding, buffer, pipeline = yaml.safe_load_all(render(TOPOLOGY, values))
+    config, *_, buffer, pipeline = yaml.safe_load_all(render(TOPOLOGY, values))
     assert config["metadata"]["namespace"] == "team"
     assert buffer["spec"]["jetstream"]["replicas"] == 1
     assert buffer["spec"]["jetstream"]["persistence"]["storageClassName"] == "ssd"
