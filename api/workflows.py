@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from api import shapes
 from api.bodies import Body, parse, read_json
+from api.countable import uncountable
 from api.locks import Locks
 from api.paging import Page, offset_of, paged
 from api.ports import Checked
@@ -180,6 +181,8 @@ async def publish(call: Call) -> Response:
         checked = await _check(call, draft.spec)
         if checked.normalised is None:
             raise invalid(checked.errors)
+        if problems := await uncountable(checked.normalised, call.services.directory):
+            raise invalid(problems)
         spec_digest = digest(checked.normalised)
         latest = await latest_version(store, draft)
         if latest is not None and latest.digest == spec_digest and latest.status == "PUBLISHED":

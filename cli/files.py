@@ -35,6 +35,24 @@ def read_json(name: str) -> Any:
     return value
 
 
+def json_object(text: str, option: str, example: str) -> dict[str, Any]:
+    """The object that was typed after ``option``, or that stands in the file it names (``@FILE``).
+
+    Raises:
+        UsageError: it isn't one; ``example`` shows what one looks like.
+    """
+    if text.startswith("@"):
+        value = read_json(text[1:])
+    else:
+        try:
+            value = orjson.loads(text[:FILE_BYTES_MAX])
+        except orjson.JSONDecodeError as error:
+            raise UsageError(f"{option} isn't JSON: {error}.") from None
+    if not isinstance(value, dict):
+        raise UsageError(f"{option} is a JSON object, such as '{example}'.")
+    return value
+
+
 def pairs(texts: list[str], option: str) -> dict[str, str]:
     """``KEY=VALUE`` texts as an object.
 

@@ -2,14 +2,11 @@
 
 from typing import Any, Final
 
-import orjson
-
 from cli.client import Client, segment
 from cli.context import Context, UsageError
-from cli.files import pairs, read_json
+from cli.files import json_object, pairs, read_json
 from cli.tables import instant, plain, table
 from cli.watching import clock_of, follow
-from pipeline.core.limits import INPUT_BYTES_MAX
 from pipeline.process.clock import SystemClock
 
 FAILED: Final = frozenset({"FAILURE", "EXPIRED", "TERMINATED"})
@@ -109,16 +106,7 @@ def act(context: Context) -> int:
 
 def _input(context: Context) -> Any:
     text = context.argument("input")
-    value: Any = {}
-    if text is not None and text.startswith("@"):
-        value = read_json(text[1:])
-    elif text is not None:
-        try:
-            value = orjson.loads(text[: INPUT_BYTES_MAX * 2])
-        except orjson.JSONDecodeError as error:
-            raise UsageError(f"--input isn't JSON: {error}.") from None
-    if not isinstance(value, dict):
-        raise UsageError('--input is a JSON object, such as \'{"owner": "rosa"}\'.')
+    value = {} if text is None else json_object(text, "--input", '{"owner": "rosa"}')
     return {**value, **pairs(context.argument("set"), "--set")}
 
 

@@ -1,12 +1,14 @@
 """``blockline task …``."""
 
-from typing import Final
+from typing import Any, Final
 
 from cli.client import Client, segment
 from cli.context import Context
+from cli.files import json_object
 from cli.tables import instant
 
 _ACCEPTED: Final = 202
+_COMMON: Final = ("APPROVED", "REJECTED")
 
 
 def show_all(context: Context) -> int:
@@ -23,9 +25,14 @@ def show_all(context: Context) -> int:
 
 
 def decide(context: Context) -> int:
-    """Answer one."""
-    action = context.argument("action").upper()
-    return _say(context, "decide", {"action": action}, f"decided: {action}")
+    """Answer one; the answers that every question has may be typed in any case."""
+    typed = context.argument("action")
+    action = typed.upper() if typed.upper() in _COMMON else typed
+    body: dict[str, Any] = {"action": action}
+    form = context.argument("form")
+    if form is not None:
+        body["form"] = json_object(form, "--form", '{"days": 30}')
+    return _say(context, "decide", body, f"decided: {action}")
 
 
 def delegate(context: Context) -> int:
@@ -34,7 +41,7 @@ def delegate(context: Context) -> int:
     return _say(context, "delegate", {"to": to}, f"delegated to {to}")
 
 
-def _say(context: Context, what: str, body: dict[str, str], said: str) -> int:
+def _say(context: Context, what: str, body: dict[str, Any], said: str) -> int:
     path = f"/tasks/{segment(context.argument('task'))}/{what}"
     answer = Client(context).ask("POST", path, {**body, "comment": context.argument("comment")})
     if context.is_json:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from pipeline.core.limits import DIRECTORY_MEMBERS_MAX
 from pipeline.directory.port import Person
 
 
@@ -23,7 +24,9 @@ class People(Protocol):
 
 
 class EmbeddedDirectory:
-    """See :class:`pipeline.directory.port.Directory`; a group without a member isn't known."""
+    """See :class:`pipeline.directory.port.Directory`; a group without a member isn't known, and the members
+    of one that is too large to be listed aren't either, as they aren't over SCIM.
+    """
 
     def __init__(self, people: People) -> None:
         """``people``: whoever keeps them."""
@@ -35,12 +38,12 @@ class EmbeddedDirectory:
 
     async def members(self, group: str) -> Sequence[Person] | None:
         """See :class:`pipeline.directory.port.Directory`."""
-        return await self._people.members(group) or None
+        found = await self._people.members(group)
+        return found if 0 < len(found) <= DIRECTORY_MEMBERS_MAX else None
 
     async def has_unknown_members(self, group: str) -> bool:
-        """See :class:`pipeline.directory.port.Directory`; here a group is nothing but its members."""
-        del group
-        return False
+        """See :class:`pipeline.directory.port.Directory`; here it is one of too many members."""
+        return len(await self._people.members(group)) > DIRECTORY_MEMBERS_MAX
 
     async def search(self, text: str, *, kind: str, limit: int) -> Sequence[str]:
         """See :class:`pipeline.directory.port.Directory`."""

@@ -66,6 +66,7 @@ class ItemAttributes(OwnAttributes):
     workflow_task_body: StrictStr | None = None
     workflow_task_asset: StrictStr | None = None
     workflow_task_options: StrictStr | None = None
+    workflow_task_form: StrictStr | None = None
     task_recipient: StrictStr | None = None
     task_requestor: StrictStr | None = None
     task_related_asset_guid: StrictStr | None = None

@@ -52,12 +52,12 @@ def crowd() -> list[Person]:
 
 
 @contextlib.asynccontextmanager
-async def embedded_users(folder: Path) -> AsyncIterator[UserStore]:
+async def embedded_users(folder: Path, *more: Person) -> AsyncIterator[UserStore]:
     """Written as they stand on the disk: a password would take 50 ms each."""
     database = Database(folder / "atlas.sqlite3")
     rows = [
         (person.name, "-", person.email, encode(person.groups).decode(), encode(person.roles).decode())
-        for person in [*PEOPLE, *crowd()]
+        for person in [*PEOPLE, *crowd(), *more]
     ]
     statement = "INSERT INTO user (name, password, email, groups, roles) VALUES (?,?,?,?,?)"
     try:

@@ -9,6 +9,7 @@ from pipeline.messages.envelopes import EntityWrite
 from pipeline.process.clock import SystemClock
 from pipeline.store import types
 from pipeline.store.port import Filter, Query, StoreRefusedError
+from pipeline.store.typedefs import engine_typedefs
 from tests.contract.store.conftest import Story, World
 
 Tell = Callable[[Story], None]
@@ -44,6 +45,24 @@ def test_an_upsert_names_all_guids_also_of_what_did_not_change(tell: Tell) -> No
             **first,
             f"{world.prefix}d": (await world.store.upsert([world.run("d")]))[f"{world.prefix}d"],
         }
+
+    tell(story)
+
+
+@pytest.mark.parametrize("type_name", sorted(types.ENGINE_TYPES))
+def test_every_attribute_that_a_type_of_ours_declares_is_written_and_read(tell: Tell, type_name: str) -> None:
+    (definition,) = (each for each in engine_typedefs()["entityDefs"] if each["name"] == type_name)
+    given: dict[str, str | int] = {
+        attribute["name"]: "text" if attribute["typeName"] == "string" else 1_800_000_000
+        for attribute in definition["attributeDefs"]
+    }
+
+    async def story(world: World) -> None:
+        name = f"{world.prefix}all"
+        write = EntityWrite(type_name=type_name, qualified_name=name, attributes={"name": "n", **given})
+        guid = (await world.store.upsert([write]))[name]
+        entity = (await world.store.get([guid]))[guid]
+        assert {key: entity.attributes.get(key) for key in given} == given
 
     tell(story)
 

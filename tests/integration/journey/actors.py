@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,6 +47,7 @@ class Stage:
 
     product: Product
     mail: MailServer
+    published: list[str] = field(default_factory=list)
 
     def password(self, user: str) -> str:
         return self.product.password if user == "admin" else f"{user}-of-the-tests"
@@ -85,21 +86,20 @@ class Stage:
         return self.product.client(user, self.password(user))
 
     def people(self) -> None:
+        self.joins("rosa")
+        self.joins("sam", "stewards")
+        self.joins("olaf")
+        self.joins("otto", role="author")
+
+    def joins(self, name: str, *groups: str, role: str = "requester") -> None:
+        """Somebody is there from now on, in these groups and no others."""
+        user = {"email": f"{name}@example.org", "groups": list(groups), "roles": [role]}
         with self.api() as admin:
-            for name, groups, roles in (
-                ("rosa", [], ["requester"]),
-                ("sam", ["stewards"], ["requester"]),
-                ("olaf", [], ["requester"]),
-                ("otto", [], ["author"]),
-            ):
-                user = {
-                    "name": name,
-                    "password": self.password(name),
-                    "email": f"{name}@example.org",
-                    "groups": groups,
-                    "roles": roles,
-                }
-                admin.post("/users", json=user).raise_for_status()
+            if admin.get(f"/users/{name}").is_success:
+                admin.put(f"/users/{name}", json=user).raise_for_status()
+            else:
+                new = {"name": name, "password": self.password(name), **user}
+                admin.post("/users", json=new).raise_for_status()
 
     def table(self, name: str, *owners: str) -> str:
         """The guid of a table in the catalog, made by an administrator through Atlas' own REST."""
@@ -117,6 +117,7 @@ class Stage:
         with self.api("otto") as otto:
             stored = otto.post("/workflows", json={"name": name, "spec": spec}).raise_for_status().json()
             otto.post(f"/workflows/{stored['guid']}/publish").raise_for_status()
+        self.published.append(name)
         guid: str = stored["guid"]
         return guid
 
@@ -132,11 +133,22 @@ class Stage:
 
     def task_of(self, user: str, run: str) -> str:
         def asked() -> str | None:
-            with self.api(user) as client:
-                items = client.get("/tasks", params={"run": run}).raise_for_status().json()["items"]
+            items = self.inbox(user, run)
             return items[0]["guid"] if items else None
 
         return until(asked, f"{user} is asked about {run}")
+
+    def inbox(self, user: str, run: str) -> list[Any]:
+        """What a run asks somebody now."""
+        with self.api(user) as client:
+            items: list[Any] = client.get("/tasks", params={"run": run}).raise_for_status().json()["items"]
+        return items
+
+    def asking_mails(self, address: str, run: str) -> list[Any]:
+        """Mails to an address that ask for decisions about a run, the reminders among them."""
+        words = f"blockline task list --run {run} "
+        found: list[Any] = [mail for mail in self.mail.mails() if str(mail["To"]) == address]
+        return [mail for mail in found if words in " ".join(mail.get_body(("plain",)).get_content().split())]
 
     def mails_to(self, address: str, run: str) -> list[Any]:
         """Mails of one run to one address, told by their Message-ID, which is derived from the effect's key."""

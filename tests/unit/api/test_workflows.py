@@ -198,3 +198,30 @@ def test_a_made_up_cursor_is_refused(cursor: str) -> None:
             assert refused.json()["errors"][0]["pointer"] == "/cursor"
 
     play(story)
+
+
+def test_a_rule_that_counts_people_isnt_published_over_a_group_that_nobody_can_count() -> None:
+    def asking(rule: str, group: str) -> dict[str, Any]:
+        arguments = [{"approvers": {"groups": ["stewards", group]}}, {"rule": rule}]
+        tasks = [{"name": "first", "type": "PASS"}, {"name": "ask", "type": "APPROVAL", "arguments": arguments}]
+        return {"dag": {"entrypoint": "first", "tasks": tasks}}
+
+    async def story(world: World) -> None:
+        async with each(world, "otto") as [otto]:
+            for rule, group, status in (
+                ("ALL", "everyone", 400),
+                ("PERCENT", "everyone", 400),
+                ("ANY", "everyone", 200),
+                ("ALL", "users", 200),
+                ("ALL", "{{ run.input.group }}", 200),
+            ):
+                body = {"name": f"{rule} {group}", "spec": asking(rule, group)}
+                stored = (await otto.post("/workflows", json=body)).json()
+                answer = await otto.post(f"/workflows/{stored['guid']}/publish")
+                assert answer.status_code == status, (rule, group)
+                if status == 400:
+                    [error] = answer.json()["errors"]
+                    assert error["pointer"] == "/dag/tasks/1/arguments"
+                    assert "everyone" in error["detail"]
+
+    play(story)
