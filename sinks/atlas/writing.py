@@ -15,9 +15,8 @@ from pipeline.store.leases import SlotLease
 from pipeline.store.port import EntityStore, StoreRefusedError, StoreUnavailableError, StoreUnknownError
 from sinks.atlas.answers import SinkObserver
 from sinks.atlas.assets import Assets, Mark
+from sinks.atlas.pacing import BULK_ENTITIES_MAX, Pace
 
-BULK_ENTITIES_MAX: Final = 1_000
-"""Entities in one request; a piece larger than that goes alone."""
 BULK_CHARS_MAX: Final = 8 * 1024 * 1024
 """Of texts in one request, about its bytes: ten of the largest outputs, and hundreds of usual documents."""
 UNKNOWN_WAIT_MARGIN_S: Final = 1.0
@@ -76,6 +75,7 @@ class BulkWriter:
         self._clock = clock
         self._observer = observer
         self._assets = Assets(store)
+        self._pace = Pace()
 
     async def write(self, pieces: Sequence[Piece]) -> dict[str, Written]:
         """The fate of each piece by its run's guid; runs are different ones.
@@ -84,7 +84,7 @@ class BulkWriter:
         piece was sent.
         """
         ends: dict[str, Written] = {}
-        for wave in waves(await self._named(pieces, ends)):
+        for wave in waves(await self._named(pieces, ends), self._pace.entities_max):
             await self._write_together(wave, ends)
         return ends
 
@@ -163,14 +163,17 @@ class BulkWriter:
             return stop
         started_s = self._clock.monotonic_s()
         end, unknown = Written(Fate.WRITTEN), None
+        entities = [entity for piece in pieces for entity in piece.entities]
         try:
-            await self._store.upsert([entity for piece in pieces for entity in piece.entities])
+            await self._store.upsert(entities)
+            self._pace.answered(len(entities), self._clock.monotonic_s() - started_s)
         except StoreRefusedError as error:
             end = Written(Fate.REFUSED, str(error))
         except StoreUnavailableError as error:
             end = Written(Fate.UNAVAILABLE, str(error))
         except StoreUnknownError as error:
             end, unknown = Written(Fate.UNKNOWN, str(error)), error
+            self._pace.unanswered(len(entities))
         self._observer.write_ended(end.fate, len(pieces))
         return end if unknown is None else await self._unknown(unknown, started_s)
 
@@ -196,11 +199,13 @@ def _refused(error: ChangeRefusedError | StoreRefusedError) -> Written:
     return Written(Fate.REFUSED, str(error), name)
 
 
-def waves(pieces: Sequence[Piece]) -> list[list[Piece]]:
-    """The pieces in as few requests as possible: within one, no two touch the same shared entity."""
+def waves(pieces: Sequence[Piece], entities_max: int = BULK_ENTITIES_MAX) -> list[list[Piece]]:
+    """The pieces in as few requests as possible: within one, no two touch the same shared entity. A piece that alone
+    has more entities than that goes alone.
+    """
     formed: list[_Wave] = []
     for piece in pieces:
-        wave = next((wave for wave in formed if wave.has_room_for(piece)), None)
+        wave = next((wave for wave in formed if wave.has_room_for(piece, entities_max)), None)
         if wave is None:
             wave = _Wave()
             formed.append(wave)
@@ -215,8 +220,8 @@ class _Wave:
     size: int = 0
     chars: int = 0
 
-    def has_room_for(self, piece: Piece) -> bool:
-        is_small = self.size + len(piece.entities) <= BULK_ENTITIES_MAX and self.chars + piece.chars <= BULK_CHARS_MAX
+    def has_room_for(self, piece: Piece, entities_max: int) -> bool:
+        is_small = self.size + len(piece.entities) <= entities_max and self.chars + piece.chars <= BULK_CHARS_MAX
         return is_small and self.touched.isdisjoint(piece.touched)
 
     def add(self, piece: Piece) -> None:
