@@ -81,6 +81,12 @@ class Bench:
         """Counters as of now."""
         return counters((await self.client.get(f"{self.product.url}/metrics")).raise_for_status().text)
 
+    async def series(self) -> dict[str, float]:
+        """Every counter with its labels, as of now."""
+        text = (await self.client.get(f"{self.product.url}/metrics")).raise_for_status().text
+        lines = (line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#"))
+        return {name: float(value) for name, _, value in lines}
+
     def lean(self) -> LeanClient:
         """A client of its own connection, as admin."""
         return LeanClient(self.product.port, "admin", self.product.password)

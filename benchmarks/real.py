@@ -85,16 +85,56 @@ async def yardstick(systems: RealSystems) -> None:
     )
 
 
-async def load(bench: Bench, workflow: str, clients: int, runs: int) -> list[object]:
-    """A row as of the embedded profile, with the size of the sink's batches."""
-    before = await bench.metrics()
+async def alone(systems: RealSystems) -> float:
+    """Updates/s of bulks of 100 that Atlas gives one writer now."""
+    store = AtlasEntityStore.over(AtlasAccess.basic(systems.atlas, USER, PASSWORD))
+    try:
+        took = await updates(store, BATCHES[-1], BATCH_S)
+    finally:
+        await store.aclose()
+    return BATCHES[-1] * len(took) / sum(took)
+
+
+async def load(bench: Bench, workflow: str, systems: RealSystems, clients: int, runs: int) -> list[object]:
+    """A row as of the embedded profile, with the size of the sink's batches; what Atlas alone gives is measured before
+    and after. Prints where the time went.
+    """
+    yard = [await alone(systems)]
+    before = await bench.series()
+    began = time.perf_counter()
     _, rate, cpu, p50, p99, *_ = await bench.load(workflow, TASKS, clients=clients, runs=runs)
-    after = await bench.metrics()
+    wall_s = time.perf_counter() - began
+    after = await bench.series()
+    yard.append(await alone(systems))
+    grown = {name: value - before.get(name, 0.0) for name, value in after.items()}
     changed, writes = (
-        after[name] - before[name]
-        for name in ("blockline_sink_state_changes_total", "blockline_sink_write_requests_total")
+        sum(value for name, value in grown.items() if name.startswith(start))
+        for start in ("blockline_sink_state_changes_total", "blockline_sink_write_requests_total")
     )
-    return [clients, runs, rate, cpu, p50, p99, f"{changed / (runs * TASKS):.2f}", f"{changed / writes:.1f}"]
+    print(requests(grown, clients, runs * TASKS, wall_s), flush=True)
+    limit = sum(yard) / len(yard)
+    return [
+        *(clients, runs, rate, f"{yard[0]:.0f}, {yard[1]:.0f}", f"{runs * TASKS / wall_s / limit:.2f}"),
+        *(cpu, p50, p99, f"{changed / (runs * TASKS):.2f}", f"{changed / writes:.1f}"),
+    ]
+
+
+def requests(grown: dict[str, float], clients: int, transitions: int, wall_s: float) -> str:
+    """What Atlas was asked during a load, by kind."""
+    seconds = "blockline_store_request_seconds"
+    rows = []
+    for kind in ("write", "read", "search", "other"):
+        for outcome in ("done", "failed"):
+            labels = f'{{kind="{kind}",outcome="{outcome}"}}'
+            count, spent_s = (grown.get(f"{seconds}_{what}{labels}", 0.0) for what in ("count", "sum"))
+            if count:
+                entities = grown.get(f'blockline_store_entities_total{{kind="{kind}"}}', 0.0)
+                each = f"{entities / count:.1f}" if entities and outcome == "done" else ""
+                mean_ms = f"{spent_s / count * 1000:.0f}"
+                share = f"{spent_s / wall_s:.2f}"
+                rows.append([kind, outcome, f"{count:.0f}", f"{count / transitions:.3f}", each, mean_ms, share])
+    header = ["asked", "outcome", "requests", "a transition", "entities in one", "ms each", "of them at a time"]
+    return table(f"What Atlas was asked, {clients} clients", header, rows)
 
 
 @dataclass
@@ -173,18 +213,33 @@ def _again(systems: RealSystems, piece: str) -> None:
     systems.start(piece)
 
 
+async def lone(bench: Bench, workflow: str, systems: RealSystems) -> None:
+    """One run after the other, and single updates of Atlas before and after them."""
+    store = AtlasEntityStore.over(AtlasAccess.basic(systems.atlas, USER, PASSWORD))
+    try:
+        single = await updates(store, 1, BATCH_S)
+        p50, p99 = await bench.lone(workflow, LONE_RUNS)
+        single += await updates(store, 1, BATCH_S)
+    finally:
+        await store.aclose()
+    store_ms = percentile(single, 0.5) * 1000
+    header = ["what", "p50 ms", "p99 ms", "p50 ms of a single update", "six of them"]
+    row = [f"{TASKS} tasks", f"{p50:.0f}", f"{p99:.0f}", f"{store_ms:.0f}", f"{6 * store_ms:.0f}"]
+    print(table("Alone: six writes, one after the other", header, [row]), flush=True)
+
+
 async def measure(product: Product, systems: RealSystems, given: argparse.Namespace) -> None:
     """Everything but the yardstick."""
     bench = Bench(product)
     five = await publish(bench.client, f"five-{secrets.token_hex(4)}", chain(TASKS))
-    p50, p99 = await bench.lone(five, LONE_RUNS)
-    header = ["what", "p50 ms", "p99 ms"]
-    print(table("Alone: six writes, one after the other", header, [[f"{TASKS} tasks", f"{p50:.0f}", f"{p99:.0f}"]]))
-    rows = [await load(bench, five, clients, given.runs // 4) for clients in given.clients]
+    await lone(bench, five, systems)
+    rows = [await load(bench, five, systems, clients, given.runs // 4) for clients in given.clients]
     header = [
         "clients",
         "runs",
         "transitions/s",
+        "Atlas alone before, after",
+        "ratio",
         "CPU ms each",
         "run p50 ms",
         "run p99 ms",
@@ -192,6 +247,9 @@ async def measure(product: Product, systems: RealSystems, given: argparse.Namesp
         "runs a bulk",
     ]
     print(table("Chains of five", header, rows), flush=True)
+    if given.is_calm:
+        await bench.client.aclose()
+        return
     await restarts(bench, five, systems, given.clients[-1], given.runs)
     await bench.client.aclose()
 
@@ -201,6 +259,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.real", description=__doc__)
     parser.add_argument("--runs", type=int, default=2_000, help="of the storm; a load has a quarter")
     parser.add_argument("--clients", type=int, nargs="+", default=[64, 256])
+    parser.add_argument("--calm", action="store_true", dest="is_calm", help="no storm")
     given = parser.parse_args(arguments)
     if FOLDER_VARIABLE not in os.environ:
         return real.main(["run", sys.executable, "-m", "benchmarks.real", *arguments])

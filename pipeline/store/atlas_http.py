@@ -5,6 +5,7 @@ nothing of retries: those are the caller's. So pyatlan sees good answers only, a
 fetches a new token.
 """
 
+import asyncio
 import base64
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -14,6 +15,7 @@ import httpx
 from pipeline.core.errors import BlocklineError
 from pipeline.core.limits import ERROR_MESSAGE_CHARS_MAX, STORE_WRITE_TIMEOUT_S
 from pipeline.messages.canonical import MalformedError, decode, encode
+from pipeline.store.counting import REQUEST_SECONDS
 from pipeline.store.port import StoreRefusedError, StoreUnavailableError, StoreUnknownError
 
 PYATLAN_PATH: Final = "/api/meta/"
@@ -30,6 +32,7 @@ PURGE_PATH: Final = "admin/purge"
 """As the adapter says it; Atlas' calls for administrators have no version in their address."""
 _ADMIN_PATH: Final = "/api/atlas/admin/"
 _BULK: Final = "entity/bulk"
+_SEARCH: Final = "search/basic"
 _CLASSIFICATION: Final = "/classification"
 """In the address of the calls that put classifications on an entity, change them and take them off."""
 
@@ -91,8 +94,7 @@ class AtlasTransport(httpx.AsyncBaseTransport):
         is_write = is_bulk or _CLASSIFICATION in path or path.endswith(PURGE_PATH)
         self._rewrite(request)
         try:
-            response = await self._inner.handle_async_request(request)
-            body = await response.aread()
+            response, body = await self._timed(request, _kind(path, is_bulk=is_bulk))
         except _NOT_SENT as error:
             raise StoreUnavailableError(f"Atlas can't be reached ({type(error).__name__}).") from error
         except httpx.HTTPError as error:
@@ -101,6 +103,19 @@ class AtlasTransport(httpx.AsyncBaseTransport):
         await response.aclose()
         _check(whole, is_write=is_write)
         return _trimmed(whole, request) if is_bulk else whole
+
+    async def _timed(self, request: httpx.Request, kind: str) -> tuple[httpx.Response, bytes]:
+        """Its answer with the body; what it took is counted, however it ends."""
+        loop = asyncio.get_running_loop()
+        began_s, outcome = loop.time(), "failed"
+        try:
+            response = await self._inner.handle_async_request(request)
+            body = await response.aread()
+            if response.status_code < httpx.codes.INTERNAL_SERVER_ERROR:
+                outcome = "done"
+        finally:
+            REQUEST_SECONDS.labels(kind, outcome).observe(loop.time() - began_s)
+        return response, body
 
     async def aclose(self) -> None:
         """Close all connections; may be called twice."""
@@ -131,6 +146,15 @@ class AtlasSession(httpx.AsyncClient):
         if isinstance(request.get("data"), str):
             request["content"] = request.pop("data").encode()
         return await super().request(method, url, **request)
+
+
+def _kind(path: str, *, is_bulk: bool) -> str:
+    """What a request is among those that are counted."""
+    if is_bulk:
+        return "write"
+    if path.rstrip("/").endswith(_BULK):
+        return "read"
+    return "search" if path.endswith(_SEARCH) else "other"
 
 
 def _plain(headers: httpx.Headers) -> dict[str, str]:

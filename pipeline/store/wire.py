@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 import httpx
 
 from pipeline.messages.canonical import MalformedError, decode, encode
+from pipeline.store import counting
 from pipeline.store.atlas_http import PYATLAN_PATH, PYATLAN_URL, AtlasAccess, AtlasSession, AtlasTransport, DeniedError
 from pipeline.store.port import StoreUnavailableError, StoreUnknownError
 from pipeline.store.pyatlan_client import client_over
@@ -85,6 +86,7 @@ class HttpWire:
         """See :class:`Wire`."""
         if self._pyatlan is None:
             self._pyatlan = client_over(self._http)
+        counting.ENTITIES.labels("write").inc(len(entities))
         from pyatlan.client.constants import BULK_UPDATE  # noqa: PLC0415  (see pipeline.store.pyatlan_client)
 
         try:
@@ -98,6 +100,7 @@ class HttpWire:
 
     async def entities(self, guids: Sequence[str], *, has_terms: bool) -> Sequence[Mapping[str, Any]]:
         """See :class:`Wire`."""
+        counting.ENTITIES.labels("read").inc(len(guids))
         parameters = {"minExtInfo": "true"} if has_terms else _WHOLE
         body = await self._body("GET", "entity/bulk", params={"guid": guids, **parameters})
         return body.get("entities") or ()
