@@ -32,6 +32,8 @@ from tests.real.systems import ATLAS, FOLDER_VARIABLE, KAFKA, RealSystems, attac
 TASKS: Final = 5
 BATCHES: Final = (1, 10, 100)
 BATCH_S: Final = 5.0
+CREATES: Final = 5
+"""Bulks of new entities."""
 WARM_S: Final = 15.0
 """A Java that has just started is slow for that long."""
 TEXT: Final = "x" * 3_000
@@ -85,36 +87,53 @@ async def yardstick(systems: RealSystems) -> None:
     )
 
 
-async def alone(systems: RealSystems) -> float:
-    """Updates/s of bulks of 100 that Atlas gives one writer now."""
+async def alone(systems: RealSystems) -> tuple[float, float]:
+    """What Atlas gives one writer now: updates/s of bulks of 100, and how many of them where a fifth as many entities
+    are created in between, as a chain of five has it.
+    """
     store = AtlasEntityStore.over(AtlasAccess.basic(systems.atlas, USER, PASSWORD))
     try:
         took = await updates(store, BATCHES[-1], BATCH_S)
+        made = [await creates(store, BATCHES[-1] // TASKS) for _ in range(CREATES)]
     finally:
         await store.aclose()
-    return BATCHES[-1] * len(took) / sum(took)
+    bulk_s = sum(took) / len(took)
+    return BATCHES[-1] / bulk_s, BATCHES[-1] / (bulk_s + sum(made) / len(made))
+
+
+async def creates(store: AtlasEntityStore, batch: int) -> float:
+    """Seconds of one bulk of ``batch`` new entities of a type on which nobody acts."""
+    prefix = f"yardstick/{secrets.token_hex(6)}"
+    attributes = {"name": "yardstick", types.OUTPUT_TEXT: TEXT, types.OUTPUT_RUN_GUID: prefix}
+    names = [f"{prefix}/{each}" for each in range(batch)]
+    sent = time.perf_counter()
+    await store.upsert(
+        [EntityWrite(type_name=types.OUTPUT, qualified_name=name, attributes=attributes) for name in names]
+    )
+    return time.perf_counter() - sent
 
 
 async def load(bench: Bench, workflow: str, systems: RealSystems, clients: int, runs: int) -> list[object]:
     """A row as of the embedded profile, with the size of the sink's batches; what Atlas alone gives is measured before
     and after. Prints where the time went.
     """
-    yard = [await alone(systems)]
+    yards = [await alone(systems)]
     before = await bench.series()
     began = time.perf_counter()
     _, rate, cpu, p50, p99, *_ = await bench.load(workflow, TASKS, clients=clients, runs=runs)
     wall_s = time.perf_counter() - began
     after = await bench.series()
-    yard.append(await alone(systems))
+    yards.append(await alone(systems))
     grown = {name: value - before.get(name, 0.0) for name, value in after.items()}
     changed, writes = (
         sum(value for name, value in grown.items() if name.startswith(start))
         for start in ("blockline_sink_state_changes_total", "blockline_sink_write_requests_total")
     )
     print(requests(grown, clients, runs * TASKS, wall_s), flush=True)
-    limit = sum(yard) / len(yard)
+    limit, mixed = (sum(yard) / len(yards) for yard in zip(*yards, strict=True))
+    told = runs * TASKS / wall_s
     return [
-        *(clients, runs, rate, f"{yard[0]:.0f}, {yard[1]:.0f}", f"{runs * TASKS / wall_s / limit:.2f}"),
+        *(clients, runs, rate, f"{yards[0][0]:.0f}, {yards[1][0]:.0f}", f"{told / limit:.2f}", f"{told / mixed:.2f}"),
         *(cpu, p50, p99, f"{changed / (runs * TASKS):.2f}", f"{changed / writes:.1f}"),
     ]
 
@@ -240,6 +259,7 @@ async def measure(product: Product, systems: RealSystems, given: argparse.Namesp
         "transitions/s",
         "Atlas alone before, after",
         "ratio",
+        "to updates and creates",
         "CPU ms each",
         "run p50 ms",
         "run p99 ms",
