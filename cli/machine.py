@@ -272,6 +272,7 @@ class Machine:
         self._plane = LocalPlane(manifest, hosts, self._clock)
         self._stack.push_async_callback(self._plane.stop)
         await self._plane.start()
+        self._stack.push_async_callback(_give_back, parts)
         collector = PlaneCollector(self._plane)
         REGISTRY.register(collector)
         self._stack.callback(REGISTRY.unregister, collector)
@@ -334,6 +335,11 @@ async def _collect(task: "asyncio.Task[None]") -> None:
     """End it, and take note of how: what failed was raised already, or is nobody's business any more."""
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def _give_back(parts: Parts) -> None:
+    """The leases, once no write is under way: the next start needn't wait for what this one may have sent."""
+    await asyncio.gather(*(sink.stop() for sink in parts.leased))
 
 
 def _topic_of(settings: ServerSettings, clock: Clock) -> Topic:

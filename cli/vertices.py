@@ -1,7 +1,7 @@
 """Every vertex of the pipeline as its real pynumaflow server, put together for one machine."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from sinks.atlas.admission import Admission
 from sinks.atlas.answers import Shard
 from sinks.atlas.counting import CountingObserver
 from sinks.atlas.handler import AtlasSinkHandler
+from sinks.atlas.leased import Handles, LeasedSink
 from sinks.atlas.server import build_server as build_atlas_server
 from sinks.dead_letter.counting import count_letter
 from sinks.dead_letter.handler import DeadLetterHandler
@@ -66,6 +67,8 @@ class Parts:
     settles_s: float
     shards: int
     public_url: str
+    leased: list[LeasedSink] = field(default_factory=list)
+    """The sinks that give their leases back when they are stopped: those whose store outlives this process."""
 
 
 def servers(parts: Parts) -> dict[str, ServerFactory]:
@@ -151,7 +154,7 @@ def _atlas(parts: Parts, shard: int) -> ServerFactory:
     # One handler for the life of the process: it holds the shard's lease, and what it wrote under it.
     this = Shard(shard, parts.shards)
     lease = FileSlotLease(parts.folder, shard, parts.shards, parts.clock, settles_s=parts.settles_s)
-    handler = AtlasSinkHandler(
+    handler: Handles = AtlasSinkHandler(
         parts.store,
         parts.seal,
         parts.evaluator,
@@ -162,6 +165,9 @@ def _atlas(parts: Parts, shard: int) -> ServerFactory:
         observer=CountingObserver(this, lease),
         opened=parts.opened,
     )
+    if parts.settles_s:
+        handler = LeasedSink(handler, lease, parts.clock)
+        parts.leased.append(handler)
 
     def build(sock_path: str, info_path: str) -> Any:
         return build_atlas_server(handler, sock_path, info_path)
