@@ -24,7 +24,12 @@ GROUP_MAX: Final = 64
 READERS: Final = 2
 _CACHE_KIB: Final = 16 * 1024
 _BUSY_S: Final = 10.0
-_FORMAT: Final = 2
+_FORMAT: Final = 3
+_STEPS: Final = {
+    1: "ALTER TABLE entity ADD COLUMN custom TEXT;",
+    2: "ALTER TABLE entity ADD COLUMN terms TEXT;",
+}
+"""From each earlier format to the one after it; none is ever taken away."""
 _LOG: Final = logging.getLogger(__name__)
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS typedef (
@@ -43,7 +48,8 @@ CREATE TABLE IF NOT EXISTS entity (
     updated_at INTEGER NOT NULL,
     classifications TEXT,
     attributes TEXT NOT NULL,
-    custom TEXT
+    custom TEXT,
+    terms TEXT
 );
 CREATE UNIQUE INDEX IF NOT EXISTS entity_name ON entity (type, qualified_name) WHERE is_deleted = 0;
 CREATE TABLE IF NOT EXISTS audit (
@@ -282,7 +288,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > _FORMAT:
         raise DatabaseError("The data was written by a later version of this program.")
-    if version == 1:
-        connection.executescript(f"ALTER TABLE entity ADD COLUMN custom TEXT; PRAGMA user_version = {_FORMAT};")
-    if version == 0:
-        connection.executescript(f"{_SCHEMA} PRAGMA user_version = {_FORMAT};")
+    if version < _FORMAT:
+        steps = _SCHEMA if version == 0 else " ".join(_STEPS[number] for number in range(version, _FORMAT))
+        # All or nothing: killed half-way, the next start would find a column that it is to add.
+        connection.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {_FORMAT}; COMMIT;")

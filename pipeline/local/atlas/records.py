@@ -11,7 +11,7 @@ from pipeline.local.atlas.type_registry import EntityType
 
 COLUMNS: Final = (
     "id, guid, type, qualified_name, is_deleted, version, created_by, updated_by, created_at, updated_at, "
-    "classifications, attributes, custom"
+    "classifications, attributes, custom, terms"
 )
 SYSTEM: Final = {
     "__guid": "guid",
@@ -24,6 +24,8 @@ SYSTEM: Final = {
 """Atlas' own attributes of every entity, and their columns."""
 _SELECT: Final = f"SELECT {COLUMNS} FROM entity"  # noqa: S608  (a constant)
 _GUIDS_AT_ONCE: Final = 200
+MEANINGS_TYPE: Final = "AtlasGlossarySemanticAssignment"
+"""Atlas' name of the relationship between an entity and its glossary terms; the only one here."""
 
 
 class Row(NamedTuple):
@@ -42,14 +44,16 @@ class Row(NamedTuple):
     classifications: str | None
     attributes: str
     custom: str | None = None
+    terms: str | None = None
+    """A list of guids; None where it never had any."""
 
     @property
     def status(self) -> str:
         """Atlas' word for it."""
         return "DELETED" if self.is_deleted else "ACTIVE"
 
-    def shown(self) -> dict[str, Any]:
-        """The whole entity."""
+    def shown(self, meanings: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+        """The whole entity; ``meanings``: see :func:`meanings_of`."""
         classifications = orjson.Fragment(self.classifications) if self.classifications else []
         custom = {"customAttributes": orjson.Fragment(self.custom)} if self.custom else {}
         return {
@@ -63,7 +67,7 @@ class Row(NamedTuple):
             "createTime": self.created_at,
             "updateTime": self.updated_at,
             "version": 0,
-            "relationshipAttributes": {},
+            "relationshipAttributes": {"meanings": meanings} if meanings else {},
             "classifications": classifications,
             "labels": [],
             **custom,
@@ -136,6 +140,26 @@ def by_guids(connection: sqlite3.Connection, guids: Iterable[str]) -> list[Row]:
         if guid not in found:
             raise no_guid(guid)
     return [found[guid] for guid in asked]
+
+
+def meanings_of(connection: sqlite3.Connection, row: Row) -> list[dict[str, Any]]:
+    """The glossary terms of an entity, as its relationship to them shows them; one may have been deleted since."""
+    found = []
+    for guid in orjson.loads(row.terms) if row.terms else ():
+        term = by_guid(connection, guid)
+        if term is not None:
+            found.append(
+                {
+                    "guid": guid,
+                    "typeName": term.type,
+                    "entityStatus": term.status,
+                    "displayText": orjson.loads(term.attributes).get("name") or term.qualified_name,
+                    "relationshipType": MEANINGS_TYPE,
+                    "relationshipStatus": term.status,
+                    "relationshipAttributes": {"typeName": MEANINGS_TYPE},
+                }
+            )
+    return found
 
 
 def no_name(type_name: str, qualified_name: str) -> AtlasError:

@@ -92,7 +92,7 @@ def run(connection: sqlite3.Connection, statement: Statement) -> list[dict[str, 
 
 
 def _header(statement: Statement, found: Sequence[Any]) -> dict[str, Any]:
-    row = Row._make((*found[:11], "", None))
+    row = Row._make((*found[:11], "", None, None))
     if statement.attributes:
         given = dict(zip(statement.attributes, found[11:], strict=False))
         given["qualifiedName"] = row.qualified_name

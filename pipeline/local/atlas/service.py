@@ -155,19 +155,27 @@ class AtlasService:
 
     async def get(self, caller: Caller, guids: Sequence[str]) -> list[dict[str, Any]]:
         """Whole entities, in the order asked for; 404 where one doesn't exist or may not be read."""
-        rows = await self._database.read(lambda connection: records.by_guids(connection, guids))
-        for row in rows:
-            if not may_read(caller, row):
-                raise records.no_guid(row.guid)
-        return [row.shown() for row in rows]
+
+        def work(connection: sqlite3.Connection) -> list[dict[str, Any]]:
+            rows = records.by_guids(connection, guids)
+            for row in rows:
+                if not may_read(caller, row):
+                    raise records.no_guid(row.guid)
+            return [row.shown(records.meanings_of(connection, row)) for row in rows]
+
+        return await self._database.read(work)
 
     async def get_named(self, caller: Caller, type_name: str, qualified_name: str) -> dict[str, Any]:
         """The live entity of that name, of the type or one that inherits from it."""
         kinds = self.types.with_subtypes(type_name)
-        row = await self._database.read(lambda connection: records.by_name_of(connection, kinds, qualified_name))
-        if not may_read(caller, row):
-            raise records.no_name(kinds[0].name, qualified_name)
-        return row.shown()
+
+        def work(connection: sqlite3.Connection) -> dict[str, Any]:
+            row = records.by_name_of(connection, kinds, qualified_name)
+            if not may_read(caller, row):
+                raise records.no_name(kinds[0].name, qualified_name)
+            return row.shown(records.meanings_of(connection, row))
+
+        return await self._database.read(work)
 
     async def search(self, caller: Caller, body: Any) -> dict[str, Any]:
         """Basic search."""

@@ -1,6 +1,6 @@
 """The types as the server knows them: a value made from typedefs, and what it says about an entity's attributes.
 
-What isn't here (relationships, structs, references between entities) is refused when a type is registered.
+What isn't here (typedefs of relationships, structs, references between entities) is refused when a type is registered.
 """
 
 import datetime as dt

@@ -33,7 +33,7 @@ class ServiceWire:
         return (await _told(self._service.upsert(ENGINE, {"entities": entities}))).shown()
 
     async def entities(self, guids: Sequence[str], *, has_terms: bool) -> Sequence[Mapping[str, Any]]:
-        """See the port; there are no relationships."""
+        """See the port; terms are at hand."""
         del has_terms
         found: Sequence[Mapping[str, Any]] = _plain(await _told(self._service.get(ENGINE, guids)))
         return found

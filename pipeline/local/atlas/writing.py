@@ -16,18 +16,21 @@ from pipeline.local.atlas.records import Row
 from pipeline.local.atlas.rights import Caller
 from pipeline.local.atlas.sight import may_read
 from pipeline.local.atlas.type_registry import EntityType, TypeRegistry
+from pipeline.store import types
 
 AUDIT_VALUE_CHARS_MAX: Final = 256
 """Longer values (documents, requests) are named in the audit, not repeated: they would make up most of the file."""
 CUSTOM_NAME_CHARS_MAX: Final = 50
+TERMS_MAX: Final = 1_000
+"""On one asset."""
 _CUSTOM_NAME: Final = re.compile(r"[a-zA-Z0-9_-]*")
 _INSERT: Final = (
     "INSERT INTO entity (guid, type, qualified_name, is_deleted, version, created_by, updated_by, created_at, "
-    "updated_at, classifications, attributes, custom) VALUES (?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?, ?)"
+    "updated_at, classifications, attributes, custom, terms) VALUES (?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _UPDATE: Final = (
-    "UPDATE entity SET qualified_name = ?, version = ?, updated_by = ?, updated_at = ?, attributes = ?, custom = ? "
-    "WHERE id = ?"
+    "UPDATE entity SET qualified_name = ?, version = ?, updated_by = ?, updated_at = ?, attributes = ?, custom = ?, "
+    "terms = ? WHERE id = ?"
 )
 
 
@@ -51,6 +54,8 @@ class Given:
     classifications: tuple[Mapping[str, Any], ...] = ()
     custom: Mapping[str, str] | None = None
     """All custom attributes; None keeps those that are there."""
+    terms: tuple[str, ...] | None = None
+    """Guids of all its glossary terms; None keeps those that are there."""
 
     @property
     def has_guid(self) -> bool:
@@ -192,6 +197,7 @@ class Writes:
                 kept,
                 orjson.dumps(attributes).decode(),
                 _text(given.custom),
+                self._terms(given.terms),
             ),
         ).lastrowid
         assert row_id is not None  # noqa: S101  (an INSERT has one)
@@ -207,10 +213,12 @@ class Writes:
         changed = {name: value for name, value in given.attributes.items() if before.get(name) != value}
         # What they may not read they don't learn by asking whether a write would change it.
         custom = row.custom if given.custom is None else _text(given.custom)
-        is_custom = custom != row.custom
+        terms = row.terms if given.terms is None else self._terms(given.terms)
         asked = {*(changed if may_read(self.caller, row) else given.attributes)}
-        self.caller.may_update(kind.name, before, asked | {"customAttributes"} if is_custom else asked)
-        if not changed and not is_custom:
+        asked |= {"customAttributes"} if custom != row.custom else set()
+        asked |= {types.MEANINGS} if terms != row.terms else set()
+        self.caller.may_update(kind.name, before, asked)
+        if not changed and (custom, terms) == (row.custom, row.terms):
             return
         after = {name: value for name, value in (before | changed).items() if value is not None}
         name, version = after["qualifiedName"], row.version + 1
@@ -218,7 +226,7 @@ class Writes:
         if name != row.qualified_name and records.by_name(connection, kind.name, name) is not None:
             raise AtlasError(Code.INVALID_PARAMETERS, f"invalid parameters: another {kind.name} is called {name}")
         kept = orjson.dumps(after).decode()
-        connection.execute(_UPDATE, (name, version, self.caller.name, self.at, kept, custom, row.id))
+        connection.execute(_UPDATE, (name, version, self.caller.name, self.at, kept, custom, terms, row.id))
         index.update(connection, kind, row.id, changed)
         self._note(row.id, version, "ENTITY_UPDATE", f"Updated: {_summary(kind.name, row.guid, changed)}")
         # As Atlas: all that the request carried, once anything has changed.
@@ -227,6 +235,14 @@ class Writes:
         if row.guid not in self.mutation.created:
             shown = records.header(kind.name, row.guid, "ACTIVE", _shown(after), row.classifications)
             self.mutation.updated[row.guid] = shown
+
+    def _terms(self, guids: tuple[str, ...] | None) -> str | None:
+        """As they are kept; the same terms are always the same text."""
+        for guid in guids or ():
+            term = records.by_guid(self.transaction.connection, guid)
+            if term is None or term.is_deleted or term.type != types.TERM:
+                raise AtlasError(Code.REFERENCE_NOT_FOUND, f"Referenced entity {guid} is not found")
+        return orjson.dumps(sorted(set(guids))).decode() if guids else None
 
     def mark(self, row: Row, kind: EntityType, operation: str, tags: marking.Tags) -> Mutation:
         """Give an entity these classifications; ``operation`` (ADD, UPDATE, DELETE) is what is told of it."""
@@ -253,7 +269,7 @@ class Writes:
         return self.mutation
 
 
-def read_entity(body: Any, types: TypeRegistry, *, is_partial: bool = False) -> Given:
+def read_entity(body: Any, registry: TypeRegistry, *, is_partial: bool = False) -> Given:
     """An entity of a request.
 
     Raises:
@@ -261,21 +277,20 @@ def read_entity(body: Any, types: TypeRegistry, *, is_partial: bool = False) -> 
     """
     if not isinstance(body, dict) or not isinstance(body.get("attributes", {}), dict):
         raise AtlasError(Code.INVALID_PARAMETERS, "invalid parameters: an entity is an object with attributes")
-    if body.get("relationshipAttributes"):
-        raise AtlasError(Code.NOT_HERE, "The embedded Atlas has no relationships, so no glossary terms on assets.")
-    kind = types.entity_type(body.get("typeName"))
+    kind = registry.entity_type(body.get("typeName"))
     named = body.get("attributes") or {}
     return Given(
         kind=kind,
         guid=str(body.get("guid") or ""),
         attributes=kind.normalise(named, is_partial=is_partial),
         named=named,
-        classifications=_classifications(body.get("classifications") or (), types),
+        classifications=_classifications(body.get("classifications") or (), registry),
         custom=_custom(body.get("customAttributes")),
+        terms=_term_guids(body.get("relationshipAttributes")),
     )
 
 
-def read_entities(body: Any, types: TypeRegistry) -> list[Given]:
+def read_entities(body: Any, registry: TypeRegistry) -> list[Given]:
     """The entities of a bulk request, in its order.
 
     Raises:
@@ -284,14 +299,14 @@ def read_entities(body: Any, types: TypeRegistry) -> list[Given]:
     entities: Sequence[Any] | None = body.get("entities") if isinstance(body, dict) else None
     if not isinstance(entities, list) or not entities:
         raise AtlasError(Code.INVALID_PARAMETERS, "invalid parameters: no entities to create/update.")
-    return [read_entity(each, types) for each in entities]
+    return [read_entity(each, registry) for each in entities]
 
 
-def _classifications(given: Any, types: TypeRegistry) -> tuple[Mapping[str, Any], ...]:
+def _classifications(given: Any, registry: TypeRegistry) -> tuple[Mapping[str, Any], ...]:
     if not isinstance(given, list | tuple) or not all(isinstance(each, dict) for each in given):
         raise AtlasError(Code.INVALID_PARAMETERS, "invalid parameters: classifications are a list of objects")
     for each in given:
-        if not types.knows_classification(each.get("typeName")):
+        if not registry.knows_classification(each.get("typeName")):
             raise AtlasError(Code.UNKNOWN_CLASSIFICATION, f"{each.get('typeName')}: Unknown/invalid classification")
     return tuple(given)
 
@@ -313,6 +328,24 @@ def _custom(given: Any) -> dict[str, str] | None:
                 f"Invalid key: {name} in custom attribute, key should only contain alphanumeric characters, _ or -",
             )
     return {name: value if isinstance(value, str) else orjson.dumps(value).decode() for name, value in given.items()}
+
+
+def _term_guids(given: Any) -> tuple[str, ...] | None:
+    if not given:
+        return None
+    terms = given.get(types.MEANINGS) if isinstance(given, dict) else None
+    if not isinstance(given, dict) or given.keys() - {types.MEANINGS}:
+        raise AtlasError(Code.NOT_HERE, "The embedded Atlas has no relationship but meanings: terms of an asset.")
+    if terms is None:
+        return None
+    if not isinstance(terms, list) or len(terms) > TERMS_MAX:
+        raise AtlasError(
+            Code.INVALID_PARAMETERS, f"invalid parameters: meanings are a list of {TERMS_MAX} terms at most"
+        )
+    guids = [term.get("guid") if isinstance(term, dict) else None for term in terms]
+    if not all(isinstance(guid, str) for guid in guids):
+        raise AtlasError(Code.INVALID_PARAMETERS, "invalid parameters: each of the meanings has the guid of a term")
+    return tuple(str(guid) for guid in guids)
 
 
 def _text(custom: Mapping[str, str] | None) -> str | None:

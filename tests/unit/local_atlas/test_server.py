@@ -327,3 +327,39 @@ def test_a_purge_leaves_no_row_behind_and_is_an_administrators(tmp_path: Path) -
         await server.call("admin", "GET", f"/api/atlas/v2/entity/guid/{guid}", status=404)
 
     tell(tmp_path, story)
+
+
+def test_glossary_terms_are_replaced_as_a_whole_and_told(tmp_path: Path) -> None:
+    async def story(server: Server) -> None:
+        async def saved(given: dict[str, Any]) -> str:
+            return str((await server.save("author", {**given, "guid": "-1"}))["guidAssignments"]["-1"])
+
+        def with_terms(*guids: str) -> dict[str, Any]:
+            terms = [{"guid": guid, "typeName": types.TERM} for guid in guids]
+            return entity("Table", "t") | {"relationshipAttributes": {types.MEANINGS: terms}}
+
+        async def meanings() -> list[tuple[str, str, str]]:
+            shown = (await server.call("requester", "GET", f"/api/atlas/v2/entity/guid/{table}"))["entity"]
+            found = shown["relationshipAttributes"].get(types.MEANINGS, ())
+            return sorted((term["guid"], term["displayText"], term["relationshipStatus"]) for term in found)
+
+        one, two = [await saved(entity(types.TERM, f"{name}@Glossary")) for name in ("one", "two")]
+        table = await saved(with_terms(one))
+        assert await meanings() == [(one, "one@Glossary", "ACTIVE")]
+        await server.save("author", entity("Table", "t", description="left out: they stay"))
+        assert await meanings() == [(one, "one@Glossary", "ACTIVE")]
+        await server.save("author", with_terms(two, one, two))
+        assert len(await meanings()) == 2
+        assert not (await server.save("author", with_terms(one, two))).get("mutatedEntities"), "nothing has changed"
+        assert (await server.events())[-1]["operationType"] == "ENTITY_UPDATE"
+        await server.call("author", "DELETE", f"/api/atlas/v2/entity/guid/{two}")
+        assert {(guid, status) for guid, _, status in await meanings()} == {(one, "ACTIVE"), (two, "DELETED")}
+        await server.save("author", with_terms())
+        assert await meanings() == []
+        await server.save("requester", with_terms(one), status=403)
+        for wrong in (two, table, "00000000-0000-4000-8000-000000000000"):
+            await server.save("author", with_terms(wrong), status=404)
+        await server.save("author", {**entity("Table", "t"), "relationshipAttributes": {"columns": []}}, status=501)
+        assert await meanings() == []
+
+    tell(tmp_path, story)

@@ -659,4 +659,6 @@ def test_the_examples_are_valid_and_in_the_stored_form(path: Path) -> None:
 
 
 def test_there_are_examples() -> None:
-    assert {"access-request", "chain-of-five", "diamond", "notify"} <= {path.stem for path in EXAMPLES.glob("*.json")}
+    assert {"access-request", "certify-table", "chain-of-five", "diamond", "notify", "open-ticket"} <= {
+        path.stem for path in EXAMPLES.glob("*.json")
+    }
