@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+from pipeline.core.instants import instant_text
+from pipeline.process.clock import SystemClock
+from pipeline.retention.sweep import DAY_MS
 from tests.integration.journey.actors import Stage, staged, statuses, until
 
 pytestmark = pytest.mark.timeout(180)
@@ -159,3 +162,80 @@ def test_a_question_that_answers_itself(stage: Stage) -> None:
     item = stage.task_of("sam", run)
     assert stage.types("sam", "task", "decide", item, "REJECTED", "--comment", "too much").code == 0
     assert stage.run(run, wait_s=30)["status"] == "FAILURE"
+
+
+def test_a_switch_without_a_default_may_take_no_way(stage: Stage) -> None:
+    cases = [{"name": "a lot", "expression": "run.input.amount > 100"}, {"name": "some", "expression": "1 / 0 > 1"}]
+    spec = dag(
+        task("route", "SWITCH", arguments={"cases": cases}),
+        task("board", depends='route."a lot"'),
+        task("lead", depends='route."some"'),
+        task("always", depends="route", arguments={"output": '{{ tasks["route"].output.case }}'}),
+    )
+    stage.publishes("no-default", spec)
+    ended = stage.run(stage.starts("rosa", "no-default", input={"amount": 500}), wait_s=30)
+    assert (statuses(ended)["board"], statuses(ended)["lead"]) == ("SUCCESS", "OMITTED"), "the second wasn't looked at"
+    assert ended["dag"]["tasks"][3]["output"] == "a lot"
+    broken = stage.run(stage.starts("rosa", "no-default", input={"amount": 1}), wait_s=30)
+    assert statuses(broken)["route"] == "FAILURE"
+    assert broken["dag"]["tasks"][0]["error"]["name"] == "Expression.Error"
+    del cases[1]
+    stage.publishes("no-way", dag(task("route", "SWITCH", arguments={"cases": cases}), spec["dag"]["tasks"][1]))
+    ended = stage.run(stage.starts("rosa", "no-way", input={"amount": 1}), wait_s=30)
+    assert (ended["status"], statuses(ended)) == ("SUCCESS", {"route": "SUCCESS", "board": "OMITTED"})
+
+
+def test_a_wait_waits_until_an_instant_and_one_that_is_past_is_no_wait(stage: Stage) -> None:
+    wait = task("wait", "WAIT", arguments={"until": "{{ run.input.at }}"})
+    stage.publishes("until", dag(wait, task("after", depends="wait")))
+    ended = stage.run(stage.starts("rosa", "until", input={"at": "2020-01-01T00:00:00Z"}), wait_s=30)
+    assert (ended["status"], ended["dag"]["tasks"][0]["output"]) == ("SUCCESS", {"until": "2020-01-01T00:00:00.000Z"})
+    for wrong in ("tomorrow", "2999-01-01T00:00:00Z"):
+        ended = stage.run(stage.starts("rosa", "until", input={"at": wrong}), wait_s=30)
+        assert ended["dag"]["tasks"][0]["error"]["name"] == "Validation.Input", wrong
+    in_a_month = instant_text(SystemClock().now_ms() + 30 * DAY_MS)
+    run = stage.starts("rosa", "until", input={"at": in_a_month})
+    is_at(stage, run, "wait", "WAITING")
+    skipped = stage.types("otto", "run", "skip", run, "wait")
+    assert skipped.code == 0, skipped.err
+    ended = stage.run(run, wait_s=30)
+    assert statuses(ended) == {"wait": "SKIPPED", "after": "SUCCESS"}
+
+
+def test_what_came_due_while_a_run_was_paused_acts_when_it_is_resumed(stage: Stage) -> None:
+    stage.publishes(
+        "paused-wait", dag(task("wait", "WAIT", arguments={"duration": "PT2S"}), task("end", depends="wait"))
+    )
+    run = stage.starts("rosa", "paused-wait")
+    with stage.api("otto") as otto:
+        assert otto.post(f"/runs/{run}/pause", json={"comment": "look first"}).status_code == 200
+        shown = otto.get(f"/runs/{run}").json()
+        assert (shown["phase"], shown["paused"]["by"], shown["paused"]["comment"]) == ("PAUSED", "otto", "look first")
+        assert otto.post(f"/runs/{run}/pause", json={}).status_code == 409
+        other = stage.starts("rosa", "paused-wait")
+        assert stage.run(other, wait_s=30)["status"] == "SUCCESS", "its time is up"
+        assert otto.get(f"/runs/{run}").json()["phase"] == "PAUSED"
+        assert statuses(stage.run(run))["end"] == "PENDING"
+        assert otto.post(f"/runs/{run}/resume", json={}).status_code == 200
+        assert otto.post(f"/runs/{run}/resume", json={}).status_code == 409
+        assert stage.run(run, wait_s=30)["status"] == "SUCCESS"
+        trail = otto.get(f"/runs/{run}/commands").json()["items"]
+        said = sorted((command["action"], command["status"]) for command in trail)
+        assert said == [("pause", "APPLIED"), ("pause", "REFUSED"), ("resume", "APPLIED"), ("resume", "REFUSED")]
+
+
+def test_an_operator_finds_incidents_over_the_api_and_resolves_one(stage: Stage) -> None:
+    call = task("call", "HTTP", onExhausted="INCIDENT", retry=[], arguments={"url": "https://127.0.0.1/"})
+    stage.publishes("incident-by-api", dag(call, task("after", depends="call.FAILED_ANY", endStatus="REJECTED")))
+    run = stage.starts("rosa", "incident-by-api")
+    is_at(stage, run, "call", "INCIDENT")
+    with stage.api("rosa") as rosa, stage.api("otto") as otto, stage.api("olaf") as olaf:
+        assert rosa.post(f"/runs/{run}/tasks/call/resolve", json={"outcome": "FAIL"}).status_code == 403
+        assert olaf.post(f"/runs/{run}/tasks/call/resolve", json={"outcome": "FAIL"}).status_code == 404
+        assert otto.post(f"/runs/{run}/tasks/call/resolve", json={"outcome": "IGNORE"}).status_code in {400, 422}
+        assert otto.post(f"/runs/{run}/tasks/after/resolve", json={"outcome": "FAIL"}).status_code == 409
+        assert otto.get(f"/runs/{run}").json()["dag"]["tasks"][0]["error"]["name"] == "Auth.Denied"
+        done = otto.post(f"/runs/{run}/tasks/call/resolve", json={"outcome": "FAIL", "comment": "it is gone"})
+        assert done.status_code == 200, done.text
+    ended = stage.run(run, wait_s=30)
+    assert (ended["status"], statuses(ended)) == ("REJECTED", {"call": "FAILURE", "after": "SUCCESS"})
