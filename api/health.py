@@ -25,7 +25,8 @@ def endpoints(services: Services) -> dict[str, Endpoint]:
         return reply({"status": "ready" if is_ready else "starting", "parts": dict(parts)}, 200 if is_ready else 503)
 
     async def metrics(_: Request) -> Response:
-        return Response(render(), media_type=CONTENT_TYPE)
+        text = render() if services.metrics is None else await services.metrics()
+        return Response(text, media_type=CONTENT_TYPE)
 
     async def schema(_: Request) -> Response:
         raise ApiError("not-available", "The JSON Schema of workflows isn't available in this version.")

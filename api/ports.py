@@ -104,5 +104,7 @@ ArchivedRuns = Callable[[str], Awaitable[ArchivedRun | None]]
 """What the archive knows of the run of that guid."""
 Audit = Callable[[str], Awaitable[Sequence[AuditEntry]]]
 """The store's own audit of the entity of that guid, oldest first."""
+Metrics = Callable[[], Awaitable[bytes]]
+"""The numbers for Prometheus, of all processes of this product."""
 Readiness = Callable[[], Awaitable[Mapping[str, bool]]]
 """Which parts are ready, by name."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from api.auth import Authenticator
 from api.hub import Hub
 from api.locks import Locks
-from api.ports import ArchivedRuns, Audit, Catalog, Mails, Readiness, Users
+from api.ports import ArchivedRuns, Audit, Catalog, Mails, Metrics, Readiness, Users
 from api.startables import Startables
 from pipeline.core.clock import Clock
 from pipeline.directory.port import Directory
@@ -20,7 +20,8 @@ from pipeline.store.port import EntityStore
 class Services:
     """What the handlers use. ``new_id`` draws an identity that nobody can guess (32 hex digits).
 
-    ``mails`` is None where a mail server is configured, ``archived`` where runs aren't archived.
+    ``mails`` is None where a mail server is configured, ``archived`` where runs aren't archived, ``metrics`` where this
+    process is all there is.
     """
 
     store: EntityStore
@@ -38,5 +39,6 @@ class Services:
     new_id: Callable[[], str]
     mails: Mails | None = None
     archived: ArchivedRuns | None = None
+    metrics: Metrics | None = None
     locks: Locks = field(default_factory=Locks)
     startables: Startables = field(default_factory=Startables)

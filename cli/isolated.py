@@ -11,6 +11,7 @@ from pipeline.core.clock import Clock
 from pipeline.local.plane.containers import Container, containers
 from pipeline.local.plane.plane import HostMaker
 from pipeline.local.plane.processes import Command, ProcessHost
+from pipeline.local.ports import free_port
 from pipeline.process.settings import PREFIX, ServerSettings, secrets_folder
 from pipeline.topology.values import Values
 
@@ -58,7 +59,6 @@ class Surroundings:
         return ours | {
             "BLOCKLINE_LOG_LEVEL": settings.log_level,
             "BLOCKLINE_LOG_FORMAT": settings.log_format,
-            "BLOCKLINE_METRICS_PORT": "0",
             "NUMAFLOW_NAMESPACE": values.namespace,
             "NUMAFLOW_PIPELINE_NAME": values.name,
             "NUMAFLOW_VERTEX_NAME": container.vertex,
@@ -92,20 +92,24 @@ class Surroundings:
 
 def processes(
     manifest: str, values: Values, surroundings: Surroundings, run_dir: Path, clock: Clock
-) -> dict[str, HostMaker]:
-    """A host of a process of its own for each container of the manifest but those of :data:`INSIDE`."""
-    return {
+) -> tuple[dict[str, HostMaker], dict[str, int]]:
+    """A host of a process of its own for each container of the manifest but those of :data:`INSIDE`, and the port on
+    which each is to tell its numbers.
+    """
+    outside = {name: container for name, container in containers(manifest).items() if name not in INSIDE}
+    ports = {name: free_port() for name in outside}
+    hosts: dict[str, HostMaker] = {
         name: partial(
             _host,
             container,
-            surroundings.variables(container, values),
+            {**surroundings.variables(container, values), "BLOCKLINE_METRICS_PORT": str(ports[name])},
             surroundings.settings.log_format,
             run_dir,
             clock,
         )
-        for name, container in containers(manifest).items()
-        if name not in INSIDE
+        for name, container in outside.items()
     }
+    return hosts, ports
 
 
 def _host(  # noqa: PLR0917  (bound one after the other, up to the name)

@@ -19,11 +19,13 @@ from api.app import build_api
 from api.auth import Authenticator
 from api.catalog import InstalledCatalog
 from api.hub import Hub
+from api.ports import Metrics
 from api.services import Services
 from cli.adapters import AtlasAudit, KeptMails
 from cli.atlas import ApacheAtlas, AtlasSide, EmbeddedAtlas
 from cli.data_folder import DataFolder
 from cli.front import front
+from cli.gathered import Gathered
 from cli.isolated import INSIDE, Surroundings, processes
 from cli.manifests import RUNNERS, manifest_of
 from cli.readiness import LOOK_S, SinkWatch
@@ -94,6 +96,7 @@ class Machine:
         self._reader: AssignedReader | GroupReader | OutboxReader | None = None
         self._follower: TopicFollower | OutboxFollower | None = None
         self._sinks = SinkWatch()
+        self._metrics: Metrics | None = None
         self._token = secrets.token_urlsafe(_TOKEN_BYTES)
         self.hub = Hub()
         self.has_outbox = False
@@ -174,6 +177,7 @@ class Machine:
             new_id=_new_id,
             mails=self._kept(mail),
             archived=KnownArchive(archive_folder(self._settings)),
+            metrics=self._metrics,
         )
         return front(build_api(services), atlas.app, build_scim(users, guard, self._token))
 
@@ -298,7 +302,9 @@ class Machine:
             token=self._token,
         )
         inside = direct({name: factory for name, factory in servers(parts).items() if name in INSIDE})
-        return inside | processes(manifest, values, surroundings, self._run_dir(), self._clock)
+        outside, ports = processes(manifest, values, surroundings, self._run_dir(), self._clock)
+        self._metrics = Gathered(ports).render
+        return inside | outside
 
     def _run_dir(self) -> Path:
         run_dir = _socket_folder(self._folder.path)

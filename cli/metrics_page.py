@@ -9,6 +9,7 @@ from pipeline.process.metrics import PREFIX, Described, described
 
 MAKERS: Final = (
     "api.counting",
+    "cli.gathered",
     "pipeline.local.atlas.counting",
     "pipeline.local.plane.metrics",
     "pipeline.process.metrics",
@@ -29,7 +30,7 @@ SECTIONS: Final = (
     ("Dead letters, and sinks for what they refuse", ("dead",)),
     ("The timer", ("timer",)),
     ("The source of events (`cdc`)", ("cdc",)),
-    ("`blockline up`", ("api", "outbox", "plane", "retention")),
+    ("`blockline up`", ("api", "outbox", "plane", "process", "retention")),
 )
 """Who tells of them, by the first word of their names."""
 
@@ -50,8 +51,9 @@ def as_page() -> str:
     """``docs/metrics.md``; a test keeps it current."""
     about = (
         "`blockline up` tells of all of them at `/metrics` of its port, a vertex in a container of its own at "
-        "`/metrics` of its metrics port (see [operators.md](operators.md)). Counters begin at 0 with each process, and "
-        "what is done again after a crash is counted again. A histogram has `_bucket`, `_sum` and `_count`. Labels are "
+        "`/metrics` of its metrics port (see [operators.md](operators.md)). With `--isolated` `up` asks its vertices' "
+        "processes and adds the label `process` to what they say. Counters begin at 0 with each process, and what is "
+        "done again after a crash is counted again. A histogram has `_bucket`, `_sum` and `_count`. Labels are "
         "vertices, types of blocks, statuses and the like, never a person, a title or a run. Example alerts are in "
         "[alerts.yaml](../manifests/alerts.yaml)."
     )

