@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.parked 10000`` parks copies whose wake-ups are spread over the hour, as with runs that were
 started at any time, and starts the engine on them. ``--by-engine`` has the engine itself start and park all of them.
-``--ended 10000`` adds runs that were decided. ``--data FOLDER`` keeps the data there, and takes it up the next time.
+``--ended 10000`` adds runs that were decided (1,000 without). ``--data FOLDER`` keeps the data there, and takes it up
+the next time.
 """
 
 import argparse
@@ -36,6 +37,9 @@ WATCH_S: Final = 60
 DECISIONS: Final = 200
 DECISION_EVERY_S: Final = 0.05
 CALLS: Final = 10
+TRIED: Final = 1_000
+"""Decided runs that are there at least: they say how long the parked ones will take to write."""
+START_MS: Final = 20_000
 STARTERS: Final = 32
 PASSWORD: Final = "of-the-benchmark-1"  # noqa: S105
 WORKFLOW: Final = "ask"
@@ -114,13 +118,19 @@ class Stage:
 
 
 def fill(stage: Stage, parked: str, ended: str, counts: tuple[int, int]) -> None:
-    """Copies of a parked run, with wake-ups evenly over the next hour, and of one that was decided."""
-    now_ms, (parked_count, ended_count) = SystemClock().now_ms() + 60_000, counts
+    """Copies of a run that was decided, and of a parked one with wake-ups evenly over the hour that begins about when
+    the copies are there: else the first minutes would have to be caught up with.
+    """
+    clock, (parked_count, ended_count) = SystemClock(), counts
     folder = stage.data.hold()
     try:
+        began_s = clock.monotonic_s()
+        tried = max(ended_count, TRIED)
+        copies.write(folder, copies.read(folder, ended), tried)
+        took_ms = (clock.monotonic_s() - began_s) * 1000 * parked_count / tried
+        first_ms = clock.now_ms() + round(took_ms) + START_MS
         original = copies.read(folder, parked)
-        copies.write(folder, original, parked_count, lambda place: now_ms + WAKE_UP_MAX_MS * place // parked_count)
-        copies.write(folder, copies.read(folder, ended), ended_count)
+        copies.write(folder, original, parked_count, lambda place: first_ms + WAKE_UP_MAX_MS * place // parked_count)
     finally:
         folder.release()
 
@@ -246,7 +256,7 @@ def measure(stage: Stage, arguments: argparse.Namespace) -> None:
         started = usage(stage.product.pid)
         cpu_s, mib = watch(stage)
         header = ["parked", "ended", "start s", "its CPU s", "MiB", "MiB later", "CPU s a minute", "% of a core"]
-        row = [arguments.runs, arguments.ended, f"{start_s:.1f}", f"{started.cpu_s:.1f}"]
+        row = [arguments.runs, max(arguments.ended, TRIED), f"{start_s:.1f}", f"{started.cpu_s:.1f}"]
         row += [f"{started.resident_mib:.0f}", f"{mib:.0f}", f"{cpu_s:.2f}", f"{cpu_s / WATCH_S * 100:.2f}"]
         print(table("At rest", header, [row]), flush=True)
         rows = asyncio.run(queries(stage))

@@ -53,19 +53,22 @@ class TimerHandler:
         """Ticks found by the last poll; what the source reports as its backlog."""
         return self._pending
 
-    async def poll(self) -> list[tuple[str, Event | Replay]]:
+    async def poll(self, *, is_behind: bool = False) -> list[tuple[str, Event | Replay]]:
         """What is due now, each with its offset (``<guid>:<wake-up or command or item>:<minute>``), each offset once;
         with it the dead letters that are to be sent again.
 
-        Call it about once a second.
+        Call it about once a second. ``is_behind``: what was found before isn't handed on yet, so no runs are looked for
+        that only wait behind it; what a sweep looks for doesn't wait.
 
         Raises:
             StoreUnavailableError: the store can't be read; nothing is lost, the next call finds it again.
         """
         now = self._clock.now_ms()
         replays: dict[str, Event | Replay] = {}
-        found = [(run.guid, str(run.attributes.get(types.RUN_WAKE_AT, 0))) for run in await self._due_runs(now)]
-        self._late_ms = now - min((int(wake_at) for _, wake_at in found), default=now)
+        found: list[tuple[str, str]] = []
+        if not is_behind:
+            found = [(run.guid, str(run.attributes.get(types.RUN_WAKE_AT, 0))) for run in await self._due_runs(now)]
+            self._late_ms = now - min((int(wake_at) for _, wake_at in found), default=now)
         # A clock that jumped back must not stop the sweeps until it has caught up.
         if self._swept_at is None or not 0 <= now - self._swept_at < SWEEP_MS:
             found += await self._sweep(now)

@@ -3,6 +3,7 @@
 import logging
 from collections import OrderedDict
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, Final
 
 from pynumaflow.sourcer import (
@@ -23,8 +24,8 @@ from sources.timer.counting import DUE, LATENESS_SECONDS, POLL_FAILURES
 from sources.timer.handler import VERTEX, TimerHandler
 
 POLL_S: Final = 1.0
-OFFSETS_KEPT_MAX: Final = 200_000
-"""Offsets already given; those of past minutes leave first, since they never come again."""
+OFFSETS_KEPT_S: Final = 120.0
+"""An offset that was given is remembered for so long; it names its minute, so it isn't found any more after that."""
 _LOG: Final = logging.getLogger("blockline.timer")
 
 
@@ -38,22 +39,20 @@ class TimerSource(Sourcer):  # type: ignore[misc]  # pynumaflow carries no types
         self._handling = Handling(VERTEX)
         self._polled_s: float | None = None
         self._ready: OrderedDict[str, Event | Replay] = OrderedDict()
-        self._given: OrderedDict[str, None] = OrderedDict()
+        self._given: OrderedDict[str, float] = OrderedDict()
 
     async def read_handler(self, datum: Any, output: Any) -> None:
         """At most ``num_records`` ticks; returns by the read's time-out if there are none."""
         await self._poll(datum.timeout_in_ms / 1000)
-        for offset in list(self._ready)[: datum.num_records]:
+        for offset in list(islice(self._ready, datum.num_records)):
             event = self._ready.pop(offset)
-            self._given[offset] = None
+            self._given[offset] = self._clock.monotonic_s()
             message = Message(
                 payload=event.encode(),
                 offset=Offset.offset_with_default_partition_id(offset.encode()),
                 event_time=datetime.fromtimestamp(event.at / 1000, UTC),
             )
             await output.put(message)
-        while len(self._given) > OFFSETS_KEPT_MAX:
-            self._given.popitem(last=False)
 
     async def ack_handler(self, ack_request: Any) -> None:
         """Nothing to remember: a tick that was handled has moved the run's wake-up."""
@@ -81,9 +80,11 @@ class TimerSource(Sourcer):  # type: ignore[misc]  # pynumaflow carries no types
             if due_in_s > timeout_s:
                 return
         self._polled_s = self._clock.monotonic_s()
+        self._forget(self._polled_s - OFFSETS_KEPT_S)
+        is_behind = bool(self._ready)
         try:
             with self._handling.time():
-                found = await self._handler.poll()
+                found = await self._handler.poll(is_behind=is_behind)
         except (StoreUnavailableError, StoreRefusedError) as error:
             _LOG.warning("the store can't be searched: %s", error)
             POLL_FAILURES.inc()
@@ -93,9 +94,17 @@ class TimerSource(Sourcer):  # type: ignore[misc]  # pynumaflow carries no types
             _LOG.exception("a poll failed")
             POLL_FAILURES.inc()
             return
-        DUE.set(len(found))
+        fresh = {offset: event for offset, event in found if offset not in self._given}
+        if is_behind:
+            self._ready = OrderedDict({**fresh, **self._ready})
+        else:
+            self._ready.update(fresh)
+            DUE.set(len(found))
         LATENESS_SECONDS.set(self._handler.late_ms / 1000)
-        self._ready.update((offset, event) for offset, event in found if offset not in self._given)
+
+    def _forget(self, before_s: float) -> None:
+        while self._given and next(iter(self._given.values())) < before_s:
+            self._given.popitem(last=False)
 
 
 def build_server(handler: TimerHandler, clock: Clock, sock_path: str, info_path: str) -> SourceAsyncServer:

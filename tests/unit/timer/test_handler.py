@@ -50,6 +50,18 @@ def test_due_runs_are_ticked_and_nobody_else() -> None:
     assert timer.late_ms == 0
 
 
+def test_who_is_behind_looks_only_for_what_cannot_wait() -> None:
+    timer, clock, guids = world(
+        entity(types.RUN, "late", workflowRunWakeAt=NOW - 500, workflowRunStatus="PENDING"),
+        entity(types.RUN, "none", workflowRunWakeAt=0, workflowRunStatus="PENDING"),
+    )
+    assert set(ticked(timer)) == {guids["late"], guids["none"]}
+    clock.ms += module.SWEEP_MS
+    found = asyncio.run(timer.poll(is_behind=True))
+    assert [event.run_guid for _, event in found if isinstance(event, Event)] == [guids["none"]]
+    assert timer.late_ms == 500, "as the last look at all of them found it"
+
+
 def test_how_late_it_is_goes_by_the_run_that_has_been_due_longest() -> None:
     timer, clock, _ = world(
         entity(types.RUN, "late", workflowRunWakeAt=NOW - 500, workflowRunStatus="PENDING"),

@@ -4,7 +4,7 @@ from typing import Any
 
 from pipeline.messages.envelopes import Event, Operation, parse_event
 from pipeline.store.port import StoreUnavailableError
-from sources.timer.server import TimerSource
+from sources.timer.server import OFFSETS_KEPT_S, TimerSource
 from tests.numbers import rise, sample
 
 
@@ -28,14 +28,15 @@ class Finder:
     polls: int = 0
     error: Exception | None = None
     late_ms: int = 0
+    swept: list[str] = field(default_factory=list)
 
-    async def poll(self) -> list[tuple[str, Event]]:
+    async def poll(self, *, is_behind: bool = False) -> list[tuple[str, Event]]:
         self.polls += 1
         if self.error:
             raise self.error
         return [
             (offset, Event(entity="run", operation=Operation.TICK, guid=offset, run_guid=offset, at=5))
-            for offset in self.found
+            for offset in [*([] if is_behind else self.found), *self.swept]
         ]
 
 
@@ -110,6 +111,29 @@ def test_what_wasnt_taken_is_given_again() -> None:
     asyncio.run(source.nack_handler(Request(offsets=[_Offset(b"a")])))
     clock.s += 1
     assert read(source, Request()) == ["a"]
+
+
+def test_what_a_sweep_finds_overtakes_what_waits_to_be_handed_on() -> None:
+    finder = Finder(["a", "b", "c", "d"])
+    source, clock = source_of(finder)
+    assert read(source, Request(num_records=1)) == ["a"]
+    clock.s += 1
+    finder.found, finder.swept = ["a", "b", "c", "d", "e"], ["x", "y"]
+    assert read(source, Request(num_records=3)) == ["x", "y", "b"], "a fifth run only waits behind the others"
+    assert read(source, Request()) == ["c", "d"]
+    clock.s += 1
+    assert read(source, Request()) == ["e"]
+    assert finder.polls == 3
+
+
+def test_an_offset_is_forgotten_when_it_cannot_come_any_more() -> None:
+    finder = Finder(["a"])
+    source, clock = source_of(finder)
+    assert read(source, Request()) == ["a"]
+    clock.s += OFFSETS_KEPT_S
+    assert read(source, Request()) == []
+    clock.s += 1
+    assert read(source, Request()) == ["a"], "the finder's don't name a minute"
 
 
 @dataclass
