@@ -21,6 +21,7 @@ from pipeline.local.atlas.wire import ServiceWire
 from pipeline.process.settings import ServerSettings, variable_of
 from pipeline.store.atlas import AtlasEntityStore
 from pipeline.store.atlas_http import AtlasAccess
+from pipeline.store.pyatlan_client import LoadedLater
 from pipeline.store.typedefs import register
 from pipeline.store.wire import HttpWire
 
@@ -101,7 +102,7 @@ class EmbeddedAtlas:
         """See :class:`AtlasSide`; nothing of the hot path goes over HTTP."""
         if self._wire is None:
             raise RuntimeError("the Atlas wasn't started")
-        return AtlasEntityStore(self._wire)
+        return AtlasEntityStore(self._wire, LoadedLater())
 
     async def is_well(self) -> bool:
         """See :class:`AtlasSide`."""

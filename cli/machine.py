@@ -102,7 +102,7 @@ class Machine:
         self.has_outbox = False
         """Whether mails stay on this machine."""
 
-    async def start(self, address: str, loaded: "Future[None]") -> ASGIApp:
+    async def start(self, address: str, loaded: "Future[None] | None") -> ASGIApp:
         """Start all but the port; the app of API and embedded Atlas, that is to be served at ``address``. ``loaded`` is
         done when pyatlan is imported.
 
@@ -153,7 +153,8 @@ class Machine:
             public_url=public_url,
         )
         await self._follow(database if isinstance(reader, OutboxReader) else None)
-        await asyncio.wrap_future(loaded)
+        if loaded is not None:
+            await asyncio.wrap_future(loaded)
         await self._run_plane(parts, address)
         if outbox is not None:
             self._background(partial(self._relay, outbox), "outbox")

@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import socket
-import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from functools import partial
@@ -49,7 +48,8 @@ def up(context: Context) -> int:
         os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # else it tells of every start of a child process
         listener = _listener(settings)
         configure(settings.log_level, settings.log_format)
-        loaded = _load_pyatlan()
+        # It takes as long as everything else together; beside the embedded Atlas hardly anything needs it.
+        loaded = _load_pyatlan() if settings.atlas else None
         import uvloop  # noqa: PLC0415  (who only wants to know why it can't start shouldn't wait)
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -59,7 +59,11 @@ def up(context: Context) -> int:
 
 
 async def _serve(
-    context: Context, settings: ServerSettings, folder: DataFolder, listener: socket.socket, loaded: "Future[None]"
+    context: Context,
+    settings: ServerSettings,
+    folder: DataFolder,
+    listener: socket.socket,
+    loaded: "Future[None] | None",
 ) -> int:
     from cli.machine import Machine  # noqa: PLC0415  (imports the rest of the product)
 
@@ -190,18 +194,6 @@ def _address(settings: ServerSettings, listener: socket.socket) -> str:
 
 
 def _load_pyatlan() -> "Future[None]":
-    """Import pyatlan in a thread of its own: it takes as long as everything else together."""
-    loaded: Future[None] = Future()
+    from pipeline.store.pyatlan_client import load_in_a_thread  # noqa: PLC0415  (as above)
 
-    def load() -> None:
-        try:
-            from pipeline.store.pyatlan_client import load as load_models  # noqa: PLC0415  (in this thread)
-
-            load_models()
-        except BaseException as error:  # noqa: BLE001  (whoever waits for it gets it)
-            loaded.set_exception(error)
-        else:
-            loaded.set_result(None)
-
-    threading.Thread(target=load, name="load-pyatlan", daemon=True).start()
-    return loaded
+    return load_in_a_thread()

@@ -1,6 +1,6 @@
 """The store on Apache Atlas, or anything that speaks its REST: writes through pyatlan, reads by plain REST."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import httpx
@@ -11,6 +11,7 @@ from pipeline.messages.envelopes import EntityWrite
 from pipeline.store import types
 from pipeline.store.atlas_http import PURGE_PATH, AtlasAccess, DeniedError, MissingError
 from pipeline.store.kinds import Kind, kind_of
+from pipeline.store.plain import plain_body
 from pipeline.store.port import (
     Entity,
     Query,
@@ -37,11 +38,13 @@ class AtlasEntityStore:
     concurrently. Nothing is retried here.
     """
 
-    def __init__(self, wire: Wire) -> None:
-        """``wire`` gets requests to Atlas; it is closed with the store."""
+    def __init__(self, wire: Wire, load_models: Callable[[], None] = load) -> None:
+        """``wire`` gets requests to Atlas; it is closed with the store. ``load_models`` imports pyatlan, when a write
+        needs its models, or says that it must wait (StoreUnavailableError).
+        """
         self._wire = wire
+        self._load_models = load_models
         self._typedefs: dict[str, Mapping[str, Any]] = {}
-        self._has_models = False
 
     @classmethod
     def over(
@@ -82,18 +85,19 @@ class AtlasEntityStore:
         writes = _merged(entities)
         if not writes:
             return {}
-        if not self._has_models:
-            load()
-            self._has_models = True
-        from pipeline.store.atlas_models import body_of  # noqa: PLC0415  (imports pyatlan)
-
         guids = {write.guid or f"-{number}": write for number, write in enumerate(writes, 1)}
-        bodies = [body_of(write, guid) for guid, write in guids.items()]
+        bodies = [plain_body(write, guid) or self._body(write, guid) for guid, write in guids.items()]
         try:
             answer = await self._wire.save(bodies)
         except DeniedError as error:
             raise self._denied(error, {write.type_name for write in writes}) from error
         return await self._guids(writes, guids, answer)
+
+    def _body(self, write: EntityWrite, guid: str) -> dict[str, Any]:
+        self._load_models()
+        from pipeline.store.atlas_models import body_of  # noqa: PLC0415  (imports pyatlan)
+
+        return body_of(write, guid)
 
     async def find(self, query: Query) -> list[Entity]:
         """See :class:`~pipeline.store.port.EntityStore`."""

@@ -15,6 +15,7 @@ from pydantic.v1 import Extra, Field, StrictInt, StrictStr, ValidationError, val
 
 from pipeline.messages.envelopes import EntityWrite
 from pipeline.store import types
+from pipeline.store.plain import plain_body
 from pipeline.store.port import StoreRefusedError
 
 # pyatlan has no types for a checker, and its pydantic is version 1: hence the one kind of exception below.
@@ -192,7 +193,7 @@ class OtherAsset(Asset, type_name="_OtherAsset"):  # type: ignore[misc,call-arg]
     attributes: AnyAttributes = Field(default_factory=AnyAttributes)
 
 
-_MODELS: Final[dict[str, Any]] = {
+MODELS: Final[dict[str, Any]] = {
     types.RUN: (Run, RunAttributes),
     types.WORKFLOW: (WorkflowModel, WorkflowAttributes),
     types.ITEM: (Item, ItemAttributes),
@@ -212,9 +213,9 @@ def model_of(write: EntityWrite, guid: str) -> Any:
         StoreRefusedError: an attribute that the type hasn't, or a value of the wrong kind.
     """
     given = {name: value for name, value in write.attributes.items() if value is not None}
-    model, attributes = _MODELS.get(write.type_name, (OtherAsset, AnyAttributes))
+    model, attributes = MODELS.get(write.type_name, (OtherAsset, AnyAttributes))
     given |= dict.fromkeys(write.unset or ())
-    named: dict[str, Any] = {} if write.type_name in _MODELS else {"type_name": write.type_name}
+    named: dict[str, Any] = {} if write.type_name in MODELS else {"type_name": write.type_name}
     if write.custom_attributes is not None:
         named["custom_attributes"] = write.custom_attributes
     if write.terms is not None:
@@ -229,41 +230,17 @@ def model_of(write: EntityWrite, guid: str) -> Any:
         raise StoreRefusedError(f"{write.type_name} {write.qualified_name}: {where}: {first['msg']}") from None
 
 
-def _kinds(attributes: Any) -> dict[str, type]:
-    """By the names on the wire: what a value must be so that the model leaves it as it is."""
-    strict = {StrictStr: str, StrictInt: int}
-    fields = attributes.__fields__.values()
-    return {field.alias: strict[field.type_] for field in fields if field.type_ in strict}
-
-
-_KINDS: Final = {type_name: _kinds(attributes) for type_name, (_, attributes) in _MODELS.items()}
-
-
 def body_of(write: EntityWrite, guid: str) -> dict[str, Any]:
     """The entity as ``asset.save`` would send it.
 
-    A write of the engine's own that has nothing but attributes of the kinds its model declares is what the model would
-    dump (docs/adr/0034-plain-writes-skip-the-model.md); every other one is made into the model, and refused by it.
+    A plain write is what the model would dump (:mod:`pipeline.store.plain`); every other one is made into the model,
+    and refused by it.
 
     Raises:
         StoreRefusedError: as :func:`model_of`.
     """
-    body = _plain_body(write, guid)
+    body = plain_body(write, guid)
     if body is None:
         body = model_of(write, guid).dict(by_alias=True, exclude_unset=True)
-        body["businessAttributes"] = None  # pyatlan says so, too; None is what a save leaves alone
+        body["businessAttributes"] = None
     return body
-
-
-def _plain_body(write: EntityWrite, guid: str) -> dict[str, Any] | None:
-    kinds = _KINDS.get(write.type_name)
-    if kinds is None or write.unset or write.custom_attributes is not None or write.terms is not None:
-        return None
-    values: dict[str, Any] = {"qualifiedName": write.qualified_name}
-    for name, value in write.attributes.items():
-        if value is None:
-            continue
-        if type(value) is not kinds.get(name):  # no subclass: True is an int, and an enum's member a str
-            return None
-        values[name] = value
-    return {"typeName": write.type_name, "guid": guid, "attributes": values, "businessAttributes": None}

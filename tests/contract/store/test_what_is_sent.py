@@ -1,21 +1,22 @@
 """The adapter validates once; what goes out is what pyatlan's own ``asset.save`` sends."""
 
 import asyncio
+import time
 from enum import StrEnum
 from typing import Any
 
 import httpx
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.messages.canonical import decode, encode
 from pipeline.messages.envelopes import EntityWrite
-from pipeline.store import types
+from pipeline.store import plain, types
 from pipeline.store.atlas import AtlasEntityStore
 from pipeline.store.atlas_http import AtlasAccess
-from pipeline.store.port import StoreRefusedError
-from pipeline.store.pyatlan_client import load
+from pipeline.store.port import StoreRefusedError, StoreUnavailableError
+from pipeline.store.pyatlan_client import LoadedLater, load
 from pipeline.store.wire import HttpWire
 
 WRITES = (
@@ -30,7 +31,14 @@ WRITES = (
     EntityWrite(
         type_name=types.COMMAND, qualified_name="default/command/c", attributes={"name": "c", types.COMMAND_AT: 5}
     ),
-    EntityWrite(type_name="Table", qualified_name="default/table/d", attributes={"name": "d", "rowCount": 7}),
+    EntityWrite(
+        type_name="Table",
+        qualified_name="default/table/d",
+        attributes={"name": "d", "qualifiedName": "default/table/d", "rowCount": 7, "ownerUsers": ["sam"]},
+        unset=("description",),
+        custom_attributes={"team": "data"},
+        terms=("term-1",),
+    ),
 )
 
 
@@ -75,7 +83,7 @@ class Odd(StrEnum):
 
 KINDS = (types.RUN, types.WORKFLOW, types.ITEM, types.COMMAND, types.OUTPUT, types.DEAD_LETTER, "Table")
 NAMES = (
-    *("name", "description", "qualifiedName", "workflow_run_config", "unknown"),
+    *("name", "description", "qualifiedName", "workflow_run_config", "unknown", "qualified_name"),
     *(types.RUN_CONFIG, types.RUN_WAKE_AT, types.ITEM_DUE_AT, types.COMMAND_AT, types.COMMAND_STATUS),
 )
 VALUES = st.one_of(
@@ -94,7 +102,7 @@ SOME_WRITES = st.builds(
     qualified_name=st.text(max_size=8),
     attributes=st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=4),
     guid=st.none() | st.just("guid-1"),
-    unset=st.none() | st.just((types.RUN_CONFIG,)),
+    unset=st.none() | st.just((types.RUN_CONFIG,)) | st.just(("ownerUsers", "meanings")),
     custom_attributes=st.none() | st.just({}) | st.just({"team": "data"}),
     terms=st.none() | st.just(()) | st.just(("term-1",)),
 )
@@ -109,6 +117,7 @@ def told(make: Any, write: EntityWrite) -> Any:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@settings(deadline=None)  # the first one imports pyatlan
 @given(SOME_WRITES)
 @example(EntityWrite(type_name=types.RUN, qualified_name="r", attributes={types.RUN_WAKE_AT: True}))
 @example(EntityWrite(type_name=types.RUN, qualified_name="r", attributes={types.RUN_STATUS: Odd.PENDING}))
@@ -123,3 +132,58 @@ def test_whatever_is_written_goes_out_as_its_model_says(write: EntityWrite) -> N
         return model_of(write, guid).dict(by_alias=True, exclude_unset=True) | {"businessAttributes": None}
 
     assert told(body_of, write) == told(dumped, write)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_what_is_plain_is_what_the_models_declare() -> None:
+    load()
+    from pydantic.v1 import StrictInt, StrictStr  # noqa: PLC0415  (as pyatlan)
+
+    from pipeline.store.atlas_models import MODELS, AnyAttributes  # noqa: PLC0415  (as above)
+
+    strict = {StrictStr: str, StrictInt: int}
+    declared = {
+        type_name: {
+            field.alias: strict[field.type_] for field in attributes.__fields__.values() if field.type_ in strict
+        }
+        for type_name, (_, attributes) in MODELS.items()
+    }
+    assert declared == plain.KINDS
+    fields = AnyAttributes.__fields__.values()
+    assert {field.name for field in fields} | {field.alias for field in fields} == plain.OF_THE_MODEL | {
+        "qualifiedName"
+    }
+
+
+def test_plain_writes_need_no_pyatlan_and_others_wait_for_it() -> None:
+    def not_yet() -> None:
+        raise StoreUnavailableError("it is being loaded")
+
+    odd = EntityWrite(type_name=types.RUN, qualified_name="default/run/e", attributes={types.RUN_WAKE_AT: True})
+
+    async def story() -> None:
+        recorder = Recorder()
+        wire = HttpWire(AtlasAccess.bearer("http://127.0.0.1", "token"), recorder, timeout_s=10)
+        store = AtlasEntityStore(wire, not_yet)
+        with pytest.raises(StoreUnavailableError):
+            await store.upsert([*WRITES, odd])
+        assert recorder.sent == [], "a bulk goes out as a whole"
+        await store.upsert(WRITES)
+        assert len(recorder.sent) == 1
+        await store.aclose()
+
+    asyncio.run(story())
+
+
+def test_who_loads_later_is_never_stopped_by_it() -> None:
+    later = LoadedLater()
+    deadline_s = time.monotonic() + 60
+    while True:
+        try:
+            later()
+        except StoreUnavailableError:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.01)  # noqa: TID251  (polls with a deadline)
+        else:
+            break
+    later()
