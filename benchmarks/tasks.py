@@ -120,12 +120,12 @@ def rows(figures: Sequence[Figure]) -> list[list[object]]:
 
 
 def plot(figures: Mapping[str, Sequence[Figure]]) -> str:
-    """CPU a task over the number of tasks, as SVG; both axes from zero."""
+    """CPU a task over the number of tasks, as SVG; the numbers stand side by side, whatever is between them."""
     most = max(each.cpu_ms / each.tasks for line in figures.values() for each in line)
     right, bottom = _WIDTH - _MARGIN, _HEIGHT - _MARGIN
 
     def place(each: Figure) -> tuple[float, float]:
-        x = _MARGIN + (right - _MARGIN) * each.tasks / TASKS[-1]
+        x = _MARGIN + (right - _MARGIN) * TASKS.index(each.tasks) / (len(TASKS) - 1)
         return x, bottom - (bottom - _MARGIN) * each.cpu_ms / each.tasks / most
 
     parts = [f'<path d="M{_MARGIN} {_MARGIN}V{bottom}H{right}" fill="none" stroke="#666"/>']
@@ -139,7 +139,7 @@ def plot(figures: Mapping[str, Sequence[Figure]]) -> str:
             f'<text x="{x:.0f}" y="{y - 8:.0f}" text-anchor="middle">{each.cpu_ms / each.tasks:.1f}</text>'
             for each, (x, y) in zip(line, points, strict=True)
         ]
-        parts.append(f'<text x="{right - 100}" y="{_MARGIN + 16 * number}" fill="{colour}">{name}</text>')
+        parts.append(f'<text x="{_MARGIN + 12}" y="{_MARGIN + 20 + 16 * number}" fill="{colour}">{name}</text>')
     parts += [f'<text x="{place(each)[0]:.0f}" y="{bottom + 18}" text-anchor="middle">{each.tasks}</text>'
               for each in figures["in a row"]]  # fmt: skip
     inside = "\n".join(parts)
