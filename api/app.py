@@ -33,9 +33,9 @@ from api.rights import require_role
 from api.route import Call, Route, reply
 from api.services import Services
 from pipeline.core.errors import InvalidError
-from pipeline.local.atlas.database import DatabaseError
+from pipeline.local.atlas.database import DatabaseError, DiskFullError
 from pipeline.local.atlas.users import UserError
-from pipeline.store.port import StoreUnavailableError, StoreUnknownError
+from pipeline.store.port import StoreFullError, StoreUnavailableError, StoreUnknownError
 
 PREFIX: Final = "/api/v1"
 ROUTES: Final[tuple[Route, ...]] = (
@@ -127,9 +127,12 @@ def _answer(error: Exception) -> ApiError:
     return ApiError("internal", "This is an error of ours; it stands in the server's log.")
 
 
+_FULL: Final = "The disk of the store is full: nothing was changed. Try again when there is room."
 _AWAY: Final[Mapping[type[Exception], str]] = {
+    StoreFullError: _FULL,
     StoreUnavailableError: "The store can't be reached; nothing was changed.",
     StoreUnknownError: "The store didn't answer: the change may have been made or not; read before you repeat it.",
+    DiskFullError: _FULL,
     DatabaseError: "The users can't be read or changed now; nothing was changed.",
 }
 _SOON: Final[Mapping[str, str]] = {"Retry-After": "1"}

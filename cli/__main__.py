@@ -15,6 +15,13 @@ INTERRUPTED = 130
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; its exit code (0 done, 1 failed run or refused request, 2 usage)."""
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _run(arguments: list[str] | None) -> int:
     parser = build_parser()
     parsed, unknown = parser.parse_known_args(arguments)
     if unknown and not hasattr(parsed, "shown"):  # what isn't available yet takes anything
@@ -33,8 +40,6 @@ def main(arguments: list[str] | None = None) -> int:
         # Somebody's `| head` has read enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = FAILED
-    except KeyboardInterrupt:
-        code = INTERRUPTED
     return int(code)
 
 

@@ -5,7 +5,6 @@ import contextlib
 import gc
 import logging
 import os
-import signal
 import socket
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
@@ -15,6 +14,7 @@ from typing import Any, Final
 
 from cli.context import Context
 from cli.data_folder import DataFolder
+from cli.stopping import asked_to_stop, ending_in_peace
 from pipeline.core.errors import BlocklineError
 from pipeline.process.clock import SystemClock
 from pipeline.process.logs import configure
@@ -39,7 +39,12 @@ class UpError(BlocklineError):
 
 
 def up(context: Context) -> int:
-    """Run until Ctrl-C or SIGTERM."""
+    """Run until Ctrl-C or SIGTERM, however early it comes; 0 then, and 1 when something ended that shouldn't have."""
+    with ending_in_peace():
+        return _up(context)
+
+
+def _up(context: Context) -> int:
     flags = {name: context.argument(argument) for name, argument in _FLAGS.items()}
     settings = server_settings(context.environment, {**flags, "is_isolated": context.argument("isolated")})
     _refuse(settings)
@@ -67,13 +72,10 @@ async def _serve(
 ) -> int:
     from cli.machine import Machine  # noqa: PLC0415  (imports the rest of the product)
 
+    stopping = asked_to_stop(asyncio.get_running_loop())
     clock = SystemClock()
     began_s = clock.monotonic_s()
     address = _address(settings, listener)
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
     machine = Machine(
         settings,
         folder,

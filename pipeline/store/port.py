@@ -19,6 +19,10 @@ class StoreUnavailableError(BlocklineError):
     """Nothing was written, for certain (not connected, 503, lock conflict); worth repeating."""
 
 
+class StoreFullError(StoreUnavailableError):
+    """As above, because its disk is full: worth repeating once somebody has made room."""
+
+
 class StoreUnknownError(BlocklineError):
     """The answer of a write was lost: it may have been carried out, or may be yet. Read before repeating."""
 

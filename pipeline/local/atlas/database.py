@@ -8,6 +8,7 @@ power cut; a commit costs 0.16 ms on the disk this was measured on).
 import asyncio
 import contextlib
 import logging
+import os
 import queue
 import sqlite3
 import threading
@@ -22,6 +23,8 @@ from pipeline.core.errors import BlocklineError
 GROUP_MAX: Final = 64
 """Requests that share a commit."""
 READERS: Final = 2
+ROOM_BYTES: Final = 1024 * 1024
+"""What has to be free before a disk that was full counts as one with room."""
 _CACHE_KIB: Final = 16 * 1024
 _BUSY_S: Final = 10.0
 _FORMAT: Final = 3
@@ -70,6 +73,10 @@ T = TypeVar("T")
 
 class DatabaseError(BlocklineError):
     """The data can't be opened, read or written; of a write, nothing was written."""
+
+
+class DiskFullError(DatabaseError):
+    """As above, for want of room: the same write goes through once there is some."""
 
 
 @dataclass(slots=True)
@@ -225,15 +232,30 @@ class Database:
                 self._write_one(job, events, is_alone=len(group) == 1)
             if connection.in_transaction:
                 connection.execute("COMMIT")
-            self._has_failed = any(isinstance(job.error, DatabaseError) for job in group)
         except Exception as error:  # noqa: BLE001  (logged; a dead writer would leave everybody waiting for ever)
-            self._has_failed = True
-            _LOG.error("a write of the embedded Atlas failed: %s", error, exc_info=_unexpected(error))
+            refused = next((job.error for job in group if isinstance(job.error, DatabaseError)), None)
+            if refused is None:
+                refused = _refusal(error)
+                self._note(refused, error)
             self._roll_back()
             for job in group:
-                job.error = DatabaseError("The store can't be written now.")
+                job.error = refused
             return []
+        if self._has_failed and not any(isinstance(job.error, DatabaseError) for job in group) and self._has_room():
+            self._has_failed = False
+            _LOG.warning("The store is written again.")
         return events
+
+    def _has_room(self) -> bool:
+        """A small write that fits in where a large one was refused doesn't mean that there is room."""
+        disk = os.statvfs(self._path.parent)
+        return disk.f_bavail * disk.f_frsize >= ROOM_BYTES
+
+    def _note(self, refused: DatabaseError, error: Exception) -> None:
+        """Once until it is over: whoever waits for room tries again and again."""
+        if not self._has_failed:
+            _LOG.error("%s (%s)", refused, error, exc_info=_unexpected(error))
+        self._has_failed = True
 
     def _roll_back(self) -> None:
         try:
@@ -252,8 +274,8 @@ class Database:
         except Exception as error:  # noqa: BLE001  (it belongs to whoever asked, and is raised there)
             job.error = error
             if isinstance(error, sqlite3.OperationalError):
-                _LOG.error("a write of the embedded Atlas failed: %s", error)
-                job.error = DatabaseError("The store can't be written now.")
+                job.error = _refusal(error)
+                self._note(job.error, error)
             connection.execute("ROLLBACK" if is_alone else "ROLLBACK TO job")
         if not is_alone:
             connection.execute("RELEASE job")
@@ -275,6 +297,14 @@ class Database:
                 job.future.set_result(job.result)
             else:
                 job.future.set_exception(job.error)
+
+
+def _refusal(error: Exception) -> DatabaseError:
+    """What whoever wrote is told."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code == sqlite3.SQLITE_FULL:
+        return DiskFullError("The disk is full: the store takes nothing new until there is room.")
+    return DatabaseError("The store can't be written now.")
 
 
 def _unexpected(error: Exception) -> Exception | None:

@@ -5,13 +5,13 @@ from typing import Any, Final, TypeVar
 
 import orjson
 
-from pipeline.local.atlas.database import DatabaseError
+from pipeline.local.atlas.database import DatabaseError, DiskFullError
 from pipeline.local.atlas.errors import AtlasError
 from pipeline.local.atlas.rights import Caller
 from pipeline.local.atlas.service import AtlasService
 from pipeline.local.atlas.users import ENGINE_NAME
 from pipeline.store.atlas_http import refusal
-from pipeline.store.port import StoreUnavailableError
+from pipeline.store.port import StoreFullError, StoreUnavailableError
 from pipeline.store.wire import Wire
 
 T = TypeVar("T")
@@ -75,5 +75,7 @@ async def _told(answer: Awaitable[T]) -> T:
         return await answer
     except AtlasError as error:
         raise refusal(error.status, error.body()["errorCode"], f"Atlas: {error}") from error
+    except DiskFullError as error:
+        raise StoreFullError(f"Atlas: {error}") from error
     except DatabaseError as error:
         raise StoreUnavailableError(f"Atlas: {error}") from error
