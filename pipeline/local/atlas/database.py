@@ -223,6 +223,7 @@ class Database:
 
     def _write_group(self, group: Sequence[_Job]) -> list[tuple[int, bytes]]:
         connection, events = self._connection, list[tuple[int, bytes]]()
+        changes = connection.total_changes
         try:
             if connection.in_transaction:  # the last group couldn't even be rolled back
                 connection.execute("ROLLBACK")
@@ -241,10 +242,14 @@ class Database:
             for job in group:
                 job.error = refused
             return []
-        if self._has_failed and not any(isinstance(job.error, DatabaseError) for job in group) and self._has_room():
+        if self._has_failed and connection.total_changes > changes:  # else nothing had to be written
+            self._look_again(group)
+        return events
+
+    def _look_again(self, group: Sequence[_Job]) -> None:
+        if not any(isinstance(job.error, DatabaseError) for job in group) and self._has_room():
             self._has_failed = False
             _LOG.warning("The store is written again.")
-        return events
 
     def _has_room(self) -> bool:
         """A small write that fits in where a large one was refused doesn't mean that there is room."""
