@@ -7,7 +7,7 @@ import pytest
 
 from cli.readiness import STUCK_S, SinkWatch, is_store_well
 from pipeline.directory.port import Person
-from pipeline.local.atlas.database import Database
+from pipeline.local.atlas.database import Database, DiskFullError
 from pipeline.local.atlas.users import UserStore
 from pipeline.local.plane.manifest import Kind
 from pipeline.local.plane.plane import VertexStatus
@@ -61,5 +61,27 @@ def test_a_full_disk_is_told_of_and_that_it_has_room_again(tmp_path: Path) -> No
         finally:
             await database.close()
         assert not await is_store_well(database)
+
+    asyncio.run(story())
+
+
+def test_a_store_without_room_isnt_well_before_it_has_some(tmp_path: Path) -> None:
+    async def story() -> None:
+        database = Database(tmp_path / "atlas.sqlite3")
+        try:
+            users = await UserStore.open(database)
+            await users.add(Person("sam"), "pw")
+            (pages,) = database._connection.execute("PRAGMA page_count").fetchone()
+            database._connection.execute(f"PRAGMA max_page_count = {pages}")
+            adding = [users.add(Person(f"sam-{number}"), "pw") for number in range(60)]
+            refused = await asyncio.gather(*adding, return_exceptions=True)
+            assert any(isinstance(each, DiskFullError) for each in refused)
+            for _ in range(2):
+                assert not await is_store_well(database)
+            database._connection.execute(f"PRAGMA max_page_count = {pages * 1000}")
+            assert await is_store_well(database)
+            await users.add(Person("bo"), "pw")
+        finally:
+            await database.close()
 
     asyncio.run(story())
