@@ -1,9 +1,10 @@
 """JSON from outside: capped, depth-checked, and refused with a pointer and a sentence."""
 
 import asyncio
+import contextlib
 import difflib
 from collections.abc import Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.requests import Request
@@ -16,6 +17,9 @@ from pipeline.spec.json_text import faults
 
 BODY_BYTES_MAX: Final = 2 * 1024 * 1024
 """Far above the largest spec, so that an oversized spec is refused with a sentence about specs."""
+PASSED_OVER_BYTES_MAX: Final = 16 * 1024 * 1024
+PASSED_OVER_S: Final = 5.0
+"""So much, and for so long, of a body that is too large is read and forgotten before it is refused."""
 SCANNED_AT_ONCE_BYTES: Final = 64 * 1024
 """A longer text is looked through in a thread: it takes more than a few milliseconds."""
 
@@ -85,17 +89,33 @@ def _members(value: Any) -> list[Any]:
 
 
 async def _read(request: Request) -> bytes:
-    declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > BODY_BYTES_MAX:
-        raise _too_large()
     chunks: list[bytes] = []
     size = 0
+    declared = request.headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > BODY_BYTES_MAX:
+        await _let_pass(request)
     async for chunk in request.stream():
         size += len(chunk)
         if size > BODY_BYTES_MAX:
-            raise _too_large()
+            await _let_pass(request)
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+async def _let_pass(request: Request) -> NoReturn:
+    """Refuse it once it has come: who still sends when the connection closes never reads why.
+
+    Raises:
+        ApiError: always, 413; sooner where more comes than anybody sends by mistake, or too slowly.
+    """
+    size = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(PASSED_OVER_S):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > PASSED_OVER_BYTES_MAX:
+                    break
+    raise _too_large()
 
 
 def _too_large() -> ApiError:
