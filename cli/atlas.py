@@ -6,10 +6,10 @@ from typing import Final, Protocol
 import httpx
 from starlette.types import ASGIApp
 
+from cli.atlas_account import AtlasError, account
 from cli.isolated import Account
 from cli.readiness import STORE_S, is_store_well
 from pipeline.core.clock import Clock
-from pipeline.core.errors import BlocklineError
 from pipeline.core.limits import STORE_WRITE_TIMEOUT_S
 from pipeline.local.atlas.app import build_app
 from pipeline.local.atlas.build import build_service
@@ -18,7 +18,7 @@ from pipeline.local.atlas.guard import Guard
 from pipeline.local.atlas.outbox import Outbox
 from pipeline.local.atlas.users import ENGINE_NAME
 from pipeline.local.atlas.wire import ServiceWire
-from pipeline.process.settings import ServerSettings, variable_of
+from pipeline.process.settings import ServerSettings
 from pipeline.store.atlas import AtlasEntityStore
 from pipeline.store.atlas_http import AtlasAccess
 from pipeline.store.pyatlan_client import LoadedLater
@@ -32,10 +32,6 @@ REGISTER_S: Final = 120.0
 CLOCKS_APART_MAX_S: Final = 60.0
 """Far above the skew that the engine is built for, and the whole seconds that an answer tells."""
 _VERSION: Final = "/api/atlas/admin/version"
-
-
-class AtlasError(BlocklineError):
-    """The Atlas that was asked for can't be used as asked; one sentence says why."""
 
 
 class AtlasSide(Protocol):
@@ -123,7 +119,7 @@ class ApacheAtlas:
             AtlasError: the address isn't one, or there is no account to sign in with.
         """
         self._clock = clock
-        self._url, user, password = _account(settings)
+        self._url, user, password = account(settings)
         self._account = Account(self._url, user, password)
         self._login = httpx.BasicAuth(user, password)
         self.access = AtlasAccess.basic(self._url, user, password)
@@ -178,20 +174,6 @@ def refuse_unusable(settings: ServerSettings) -> None:
     """
     if not settings.atlas:
         return
-    _account(settings)
+    account(settings)
     if not settings.kafka:
         raise AtlasError("--atlas needs --kafka HOST:PORT: the Kafka that this Atlas sends its events to.")
-
-
-def _account(settings: ServerSettings) -> tuple[str, str, str]:
-    try:
-        url = httpx.URL(settings.atlas)
-    except httpx.InvalidURL:
-        url = httpx.URL()
-    if url.scheme not in {"http", "https"} or not url.host:
-        raise AtlasError("--atlas is an address as http://HOST:PORT.")
-    user, password = url.username or settings.atlas_user, url.password or settings.atlas_password
-    if not user or not password:
-        names = f"{variable_of('atlas_user')} and {variable_of('atlas_password')}"
-        raise AtlasError(f"--atlas needs an account of that Atlas: set {names}.")
-    return str(url.copy_with(userinfo=b"", path="/")).rstrip("/"), user, password

@@ -1,17 +1,19 @@
 """``blockline doctor``: looks at a running product and says, one line each, what is well and what to do."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
-from enum import IntEnum
+from pathlib import Path
 from typing import Any, Final
 
+from cli.atlas_account import account
 from cli.client import Answer, Client, UnreachableError, segment
 from cli.context import AnsweredError, Context
-from cli.tables import plain
+from cli.findings import Finding, Grade, told
 from pipeline.core.errors import BlocklineError
 from pipeline.process.clock import SystemClock
+from pipeline.process.settings import server_settings
 from pipeline.store.typedefs import TypesDifferError, engine_typedefs, missing_from
 
 SKEW_WARN_S: Final = 5.0
@@ -19,6 +21,7 @@ SKEW_WARN_S: Final = 5.0
 SKEW_FAIL_S: Final = 60.0
 PENDING_WARN: Final = 10_000
 """Messages that wait for a vertex."""
+ATLAS_VERSION: Final = "/api/atlas/admin/version"
 _NOT_LET_IN: Final = (401, 403)
 _LISTS: Final = ("enumDefs", "classificationDefs", "entityDefs")
 LATE_MS: Final = 60_000
@@ -41,38 +44,34 @@ _ADVICE: Final = {
 }
 
 
-class Grade(IntEnum):
-    """How it stands."""
-
-    OK = 0
-    WARN = 1
-    FAIL = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line: what was looked at, how it stands, and what to do unless it is well."""
-
-    check: str
-    grade: Grade
-    detail: str
-
-
 def doctor(context: Context) -> int:
     """0: nothing fails; 1: something does, or nobody answers."""
-    client = Client(context)
+    if context.argument("data"):
+        from cli.doctor_folder import folder_findings  # noqa: PLC0415  (imports much of the product)
+
+        return told(context, list(folder_findings(Path(context.argument("data")))))
+    if context.argument("atlas"):
+        return told(context, _asked(Client(_as_engine(context)), "atlas", ATLAS_VERSION, ATLAS_CHECKS))
+    return told(context, _asked(Client(context), "server", "/healthz", CHECKS))
+
+
+def _as_engine(context: Context) -> Context:
+    """Of a client that asks the Atlas, with the account that ``up --atlas`` would have."""
+    settings = server_settings(context.environment, {"atlas": context.argument("atlas")})
+    url, user, password = account(settings)
+    signed_in = {"BLOCKLINE_URL": url, "BLOCKLINE_USER": user, "BLOCKLINE_PASSWORD": password}
+    return replace(context, environment={**context.environment, **signed_in})
+
+
+def _asked(
+    client: Client, name: str, target: str, checks: Iterable[Callable[[Client], Iterator[Finding]]]
+) -> list[Finding]:
     try:
-        client.look("/healthz")
+        client.look(target)
     except UnreachableError as error:
-        findings = [Finding("server", Grade.FAIL, str(error))]
-    else:
-        findings = [finding for check in CHECKS for finding in _made(check, client)]
-    if context.is_json:
-        context.data({"findings": [{**asdict(each), "grade": each.grade.name} for each in findings]})
-    else:
-        for each in findings:
-            context.say(f"{each.grade.name:<5} {each.check:<12} {plain(each.detail)}")
-    return int(any(each.grade is Grade.FAIL for each in findings))
+        detail = str(error) if name == "server" else "nobody answers there as a web server does: is --atlas right?"
+        return [Finding(name, Grade.FAIL, detail)]
+    return [finding for check in checks for finding in _made(check, client)]
 
 
 def _made(check: Callable[[Client], Iterator[Finding]], client: Client) -> list[Finding]:
@@ -91,6 +90,21 @@ def ready(client: Client) -> Iterator[Finding]:
     for name, is_well in parts.items():
         advice = "" if is_well else f"not ready: {_ADVICE.get(name, 'see the log')}"
         yield Finding(name, Grade.OK if is_well else Grade.FAIL, advice or "ready")
+
+
+def atlas(client: Client) -> Iterator[Finding]:
+    """An Atlas by itself: whether it is one, and lets the engine's account in."""
+    answer = client.look(ATLAS_VERSION)
+    if answer.status in _NOT_LET_IN:
+        names = "BLOCKLINE_ATLAS_USER and BLOCKLINE_ATLAS_PASSWORD"
+        yield Finding("atlas", Grade.FAIL, f"it refuses this account ({answer.status}): look at {names}")
+    elif not isinstance(answer.body, dict) or "Version" not in answer.body:
+        yield Finding("atlas", Grade.FAIL, f"what answers there ({answer.status}) isn't Atlas: is --atlas right?")
+    else:
+        yield Finding("atlas", Grade.OK, f"version {answer.body['Version']}")
+        yield skew(answer, SystemClock().now_ms() / 1000)
+        yield from types(client)
+        yield from due(client)
 
 
 def clock(client: Client) -> Iterator[Finding]:
@@ -232,3 +246,4 @@ def mail(client: Client) -> Iterator[Finding]:
 
 
 CHECKS: Final = (ready, clock, types, vertices, due, blocks, letters, mail)
+ATLAS_CHECKS: Final = (atlas,)

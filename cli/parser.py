@@ -30,7 +30,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND")
     _up(commands)
-    _client(commands, "doctor", "cli.doctor:doctor", "look whether all is well (administrators)")
+    doctor = _client(commands, "doctor", "cli.doctor:doctor", "look whether all is well (administrators)")
+    where = doctor.add_mutually_exclusive_group()
+    where.add_argument("--data", metavar="DIR", help="look into a data folder instead, whether or not it runs")
+    where.add_argument("--atlas", metavar="URL", help="look at an Apache Atlas alone, as `up --atlas` would")
     groups = {
         "workflow": _group(commands, "workflow", "write and publish workflows"),
         "run": _group(commands, "run", "start and follow runs"),

@@ -40,8 +40,35 @@ class FolderLock:
             raise FolderHeldError("Another process has this folder.") from None
         self._file = file
 
+    def is_held(self) -> bool:
+        """Whether some process has it; makes nothing.
+
+        Raises:
+            OSError: the file can't be opened.
+        """
+        return is_locked(self._folder / self._name)
+
     def release(self) -> None:
         """Let others have it; may be called twice."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def is_locked(path: Path) -> bool:
+    """Whether some process holds a lock on the file that excludes others; where there is no file, nobody does.
+
+    Raises:
+        OSError: the file can't be opened.
+    """
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False

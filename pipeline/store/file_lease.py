@@ -12,15 +12,18 @@ wait.
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from pipeline.core.clock import Clock
 from pipeline.core.limits import LEASE_S, STORE_WRITE_TIMEOUT_S
+from pipeline.process.folder_lock import is_locked
 
 _MODE: Final = 0o600
 _NUMBER_BYTES: Final = 16
+_SHARED: Final = "shards.lock"
 _HELD: Final = b"held"
 
 
@@ -31,6 +34,32 @@ def forget_holders(folder: Path) -> None:
     for path in _files(folder):
         if path.stat().st_size:
             os.truncate(path, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundLeases:
+    """What the files of a folder say: the number of shards (0: nobody has held any), and how each shard stands."""
+
+    shards: int
+    states: Mapping[int, Literal["held", "free", "killed"]]
+
+
+def found_leases(folder: Path) -> FoundLeases:
+    """Looks only. A holder isn't disturbed; who tries to acquire in the same moment may have to try again.
+
+    Raises:
+        OSError: a file can't be read.
+    """
+    states: dict[int, Literal["held", "free", "killed"]] = {}
+    for path in _files(folder):
+        number = path.stem.removeprefix("lease-")
+        if number.isascii() and number.isdecimal():
+            states[int(number)] = "held" if is_locked(path) else "killed" if path.stat().st_size else "free"
+    try:
+        shards = int((folder / _SHARED).read_text(encoding="ascii") or 0)
+    except (FileNotFoundError, ValueError):
+        shards = 0
+    return FoundLeases(shards, states)
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -52,7 +81,7 @@ class FileSlotLease:
         self._folder = folder
         self._shards = shards
         self._own = _LockFile(_lease_file(folder, shard))
-        self._shared = _LockFile(folder / "shards.lock")
+        self._shared = _LockFile(folder / _SHARED)
         self._clock = clock
         self._settles_s = settles_s
         self._from_s: float | None = None

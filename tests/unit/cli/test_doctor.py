@@ -3,7 +3,8 @@
 import pytest
 
 from cli.client import Answer
-from cli.doctor import PENDING_WARN, Grade, compared, measured, skew
+from cli.doctor import PENDING_WARN, compared, measured, skew
+from cli.findings import Grade
 from pipeline.store.typedefs import engine_typedefs
 
 NOON = "Thu, 01 Jan 1970 12:00:00 GMT"

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from cli.atlas import ApacheAtlas, AtlasError, refuse_unusable
+from cli.atlas import ApacheAtlas, refuse_unusable
+from cli.atlas_account import AtlasError
 from pipeline.process.clock import SystemClock
 from pipeline.process.settings import ServerSettings
 
