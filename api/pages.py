@@ -1,8 +1,9 @@
-"""The few plain pages until there is a user interface: where to go from here, and the local outbox."""
+"""The few plain pages until there is a user interface: where to go from here, what one is asked, the local outbox."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from html import escape
-from typing import Final
+from shlex import quote
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -10,10 +11,16 @@ from starlette.responses import HTMLResponse, Response
 from api.paging import rfc3339
 from api.ports import Mail
 from api.problems import not_found
+from api.questions import item_view, items_for
 from api.rights import Role, require_role
 from api.services import Services
+from pipeline.core.statuses import ItemStatus
+from pipeline.store import types
+from pipeline.store.port import Filter
 
 OUTBOX_SHOWN_MAX: Final = 100
+QUESTIONS_SHOWN_MAX: Final = 100
+_GUID_CHARS_MAX: Final = 200
 Endpoint = Callable[[Request], Awaitable[Response]]
 _HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",
@@ -44,6 +51,7 @@ def endpoints(services: Services) -> dict[str, Endpoint]:
 
     async def root(_: Request) -> Response:
         links = [
+            ("/inbox", "What you are asked"),
             ("/docs", "The interface, to read and to try"),
             ("/openapi.json", "The same for programs (OpenAPI 3.1)"),
             ("/readyz", "Whether everything is ready"),
@@ -58,6 +66,17 @@ def endpoints(services: Services) -> dict[str, Endpoint]:
         )
         return HTMLResponse(page("Blockline", body), headers=_HEADERS)
 
+    async def inbox(request: Request) -> Response:
+        """Where the link of a mail leads: what the caller is asked, of one run (``?run=``) or of all."""
+        caller = await services.authenticator.caller(request)
+        filters = [Filter(types.ITEM_STATUS, "eq", ItemStatus.OPEN.value)]
+        run = request.query_params.get("run", "")[:_GUID_CHARS_MAX]
+        if run:
+            filters.append(Filter(types.ITEM_RUN_GUID, "eq", run))
+        items = await items_for(services, caller, filters, limit=QUESTIONS_SHOWN_MAX)
+        body = _inbox(caller.name, [item_view(item) for item in items], is_of_run=bool(run))
+        return HTMLResponse(page("Inbox", body), headers=_HEADERS)
+
     async def outbox(request: Request) -> Response:
         require_role(await services.authenticator.caller(request), Role.ADMIN)
         if services.mails is None:
@@ -65,7 +84,35 @@ def endpoints(services: Services) -> dict[str, Endpoint]:
         mails = await services.mails.kept(OUTBOX_SHOWN_MAX)
         return HTMLResponse(page("Outbox", _outbox(mails)), headers=_HEADERS)
 
-    return {"/": root, "/outbox": outbox}
+    return {"/": root, "/inbox": inbox, "/outbox": outbox}
+
+
+def _inbox(name: str, items: Sequence[Mapping[str, Any]], *, is_of_run: bool) -> str:
+    head = f"<h1>What {escape(name)} is asked</h1>"
+    if not items:
+        what = "Nothing of this run is asked of you (any more)" if is_of_run else "Your inbox is empty"
+        rest = ' <a href="/inbox">Everything you are asked</a>' if is_of_run else ""
+        return f"{head}<p>{what}.{rest}</p>"
+    return head + "".join(_question(item) for item in items)
+
+
+def _question(item: Mapping[str, Any]) -> str:
+    due = f", until {escape(_minute(item['due_at']))}" if item["due_at"] else ""
+    whom = f", of anybody in {escape(item['recipient'])}" if item["is_for_group"] else ""
+    body = f"<p>{escape(item['body'])}</p>" if item["body"] else ""
+    asked_for = ", ".join(f'"{name}": …' for name in (item["form"] or {}).get("properties", {}))
+    form = f" --form '{{{asked_for}}}'" if item["form"] else ""
+    commands = "\n".join(f"blockline task decide {item['guid']} {quote(option)}{form}" for option in item["options"])
+    return (
+        f'<article><h2>{escape(item["title"])}</h2><p class="meta">asked by {escape(item["requester"])}{whom}{due}</p>'
+        f"{body}<p>Answer it on the command line; <code>--comment</code> says why, which a rejection must:</p>"
+        f"<pre>{escape(commands)}</pre></article>"
+    )
+
+
+def _minute(instant: str) -> str:
+    """For people: ``2026-11-30 18:02 UTC``."""
+    return f"{instant[:10]} {instant[11:16]} UTC"
 
 
 def _outbox(mails: Sequence[Mail]) -> str:
