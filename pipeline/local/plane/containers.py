@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.local.plane.manifest import ManifestError, pipeline_of
-from pipeline.local.plane.plane import fallback_of
+from pipeline.local.plane.plane import fallback_of, on_success_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class _Container(_Part):
 
 def containers(manifest: str) -> dict[str, Container]:
     """The container of each server of the manifest: by the vertex's name, a sink's fallback under
-    :func:`~pipeline.local.plane.plane.fallback_of`.
+    :func:`~pipeline.local.plane.plane.fallback_of`, the sink of its successes under ``on_success_of``.
 
     Raises:
         ManifestError: one has no command, or a variable that only a cluster knows.
@@ -67,8 +67,9 @@ def _given(vertex: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for part in ((vertex.get("source") or {}).get("udsource"), vertex.get("udf"), sink.get("udsink")):
         if part is not None:
             yield name, part["container"]
-    if "fallback" in sink:
-        yield fallback_of(name), sink["fallback"]["udsink"]["container"]
+    for key, called in (("fallback", fallback_of), ("onSuccess", on_success_of)):
+        if key in sink:
+            yield called(name), sink[key]["udsink"]["container"]
 
 
 def _container(name: str, vertex: str, given: Any) -> Container:

@@ -1,23 +1,21 @@
 """Reads the rendered manifest back into what the plane executes.
 
-What a cluster alone cares about (images, resources, replicas, the buffer service) is skipped by name; anything else
-that the plane doesn't do is refused, since a manifest that runs here with another meaning would be worse than none.
+Anything that the plane doesn't do is refused, since a manifest that runs here with another meaning would be worse than
+none; the refusal names the vertex and the field.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from pipeline.core.errors import BlocklineError
+from pipeline.local.plane.manifest_model import NO_BACKOFF, Edge, Limits, Spec, Vertex
 
-_UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h))+")
 _READ_AHEAD: Final = "NUMAFLOW_READ_AHEAD"
 
 
@@ -33,116 +31,6 @@ class ManifestError(BlocklineError):
     """The manifest can't be executed here; says which part and why."""
 
 
-def _seconds(text: Any) -> float:
-    if not isinstance(text, str) or not _DURATION.fullmatch(text):
-        raise ValueError("a duration looks like 5ms, 1s or 1m30s")
-    return sum(float(number) * _UNITS_S[unit] for number, unit in re.findall(r"([\d.]+)(ms|s|m|h)", text))
-
-
-Seconds = Annotated[float, BeforeValidator(_seconds)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Limits(_Part):
-    read_batch_size: int | None = Field(None, alias="readBatchSize", ge=1)
-    read_timeout_s: Seconds | None = Field(None, alias="readTimeout")
-    concurrency: int | None = Field(None, ge=1)
-    buffer_max_length: int | None = Field(None, alias="bufferMaxLength", ge=1)
-    buffer_usage_limit: int | None = Field(None, alias="bufferUsageLimit", ge=1, le=100)
-
-
-_NO_LIMITS: Final = _Limits.model_validate({})
-
-
-class _UserDefined(_Part):
-    container: dict[str, Any]
-
-
-class _Source(_Part):
-    udsource: _UserDefined
-
-
-class _Backoff(_Part):
-    interval_s: Seconds = Field(0.001, alias="interval")
-    factor: float = Field(1.0, ge=1)
-    cap_s: Seconds | None = Field(None, alias="cap")
-    jitter: float = Field(0.0, ge=0, le=1)
-
-
-_NO_BACKOFF: Final = _Backoff.model_validate({})
-
-
-class _RetryStrategy(_Part):
-    backoff: _Backoff = _NO_BACKOFF
-    on_failure: Literal["retry"] = Field("retry", alias="onFailure")
-
-
-class _Fallback(_Part):
-    udsink: _UserDefined
-
-
-class _Sink(_Part):
-    udsink: _UserDefined
-    fallback: _Fallback | None = None
-    retry_strategy: _RetryStrategy = Field(_RetryStrategy.model_validate({}), alias="retryStrategy")
-
-
-class _Variable(_Part):
-    name: str
-    value: str = ""
-
-
-class _ContainerTemplate(_Part):
-    env: tuple[_Variable, ...] = ()
-    resources: dict[str, Any] = {}
-
-
-class _Vertex(_Part):
-    name: str
-    source: _Source | None = None
-    udf: _UserDefined | None = None
-    sink: _Sink | None = None
-    limits: _Limits = _NO_LIMITS
-    partitions: Literal[1] = 1
-    container_template: _ContainerTemplate = Field(_ContainerTemplate(), alias="containerTemplate")
-    scale: dict[str, Any] = {}
-    volumes: list[Any] = []
-    service_account_name: str = Field("", alias="serviceAccountName")
-    """Places and rights of a cluster; a process here has its settings instead."""
-    metadata: dict[str, Any] = {}
-
-
-class _Tags(_Part):
-    operator: Literal["or", "and", "not"] = "or"
-    values: tuple[str, ...]
-
-
-class _Conditions(_Part):
-    tags: _Tags
-
-
-class _Edge(_Part):
-    from_vertex: str = Field(alias="from")
-    to_vertex: str = Field(alias="to")
-    conditions: _Conditions | None = None
-    on_full: Literal["retryUntilSuccess", "discardLatest"] = Field("retryUntilSuccess", alias="onFull")
-
-
-class _Watermark(_Part):
-    disabled: Literal[True]
-
-
-class _Spec(_Part):
-    buffer_service: str | None = Field(None, alias="interStepBufferServiceName")
-    watermark: _Watermark
-    limits: _Limits = _NO_LIMITS
-    vertices: tuple[_Vertex, ...] = Field(min_length=1)
-    edges: tuple[_Edge, ...] = ()
-
-
 @dataclass(frozen=True, slots=True)
 class BackoffPlan:
     """Waits between the tries of a sink's message, in seconds; tried for ever."""
@@ -154,8 +42,19 @@ class BackoffPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class RatePlan:
+    """Messages a second of all replicas together: ``start`` at first, rising to ``most`` within ``rise_s``."""
+
+    start: int
+    most: int
+    rise_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class VertexPlan:
-    """One vertex as the plane runs it. ``buffer_messages_max`` is where its buffer counts as full."""
+    """One vertex as the plane runs it. ``buffer_messages_max`` is where its buffer counts as full; ``concurrency`` and
+    batches are each replica's own.
+    """
 
     name: str
     kind: Kind
@@ -165,7 +64,10 @@ class VertexPlan:
     buffer_messages_max: int
     is_reading_ahead: bool
     has_fallback: bool
+    has_on_success: bool
     backoff: BackoffPlan
+    replicas: int
+    rate: RatePlan | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,16 +118,36 @@ def pipeline_of(manifest: str) -> Mapping[str, Any]:
     return pipelines[0]
 
 
-def _spec(manifest: str) -> _Spec:
+def _spec(manifest: str) -> Spec:
     try:
-        return _Spec.model_validate(pipeline_of(manifest).get("spec"))
+        return Spec.model_validate(spec := pipeline_of(manifest).get("spec"))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ManifestError(f"the local data plane doesn't do spec.{where}: {first['msg']}") from None
+        raise ManifestError(f"the local data plane doesn't do {_place(first['loc'], spec)}: {first['msg']}") from None
 
 
-def _vertex(vertex: _Vertex, shared: _Limits) -> VertexPlan:
+def _place(path: tuple[int | str, ...], spec: Any) -> str:
+    """The path in words: a vertex or an edge by what it is called, not by its number."""
+    words, there = "spec", spec
+    for step in path:
+        try:
+            there = there[step]
+        except (KeyError, IndexError, TypeError):
+            there = None
+        name = _called(there) if isinstance(step, int) else None
+        words += f"[{name or step}]" if isinstance(step, int) else f".{step}"
+    return words
+
+
+def _called(part: Any) -> str | None:
+    if not isinstance(part, Mapping):
+        return None
+    if "from" in part and "to" in part:
+        return f"{part['from']} to {part['to']}"
+    return str(part["name"]) if "name" in part else None
+
+
+def _vertex(vertex: Vertex, shared: Limits) -> VertexPlan:
     kinds = [
         kind
         for kind, part in ((Kind.SOURCE, vertex.source), (Kind.MAP, vertex.udf), (Kind.SINK, vertex.sink))
@@ -236,17 +158,24 @@ def _vertex(vertex: _Vertex, shared: _Limits) -> VertexPlan:
     batch = vertex.limits.read_batch_size or shared.read_batch_size or 500
     length = vertex.limits.buffer_max_length or shared.buffer_max_length or 30_000
     usage = vertex.limits.buffer_usage_limit or shared.buffer_usage_limit or 80
-    retry = vertex.sink.retry_strategy.backoff if vertex.sink else _NO_BACKOFF
+    retry = vertex.sink.retry_strategy.backoff if vertex.sink else NO_BACKOFF
+    rate = vertex.limits.rate_limit or shared.rate_limit
+    replicas = max(1, vertex.scale.min or 1)
+    if kinds[0] is Kind.SOURCE and replicas > 1:
+        raise ManifestError(f"the source {vertex.name!r} has scale.min {replicas}: here a source is read by one")
     read_ahead = [variable.value for variable in vertex.container_template.env if variable.name == _READ_AHEAD]
     return VertexPlan(
         name=vertex.name,
         kind=kinds[0],
-        read_batch_size=batch,
+        read_batch_size=min(batch, rate.max) if rate else batch,
         read_timeout_s=_first(vertex.limits.read_timeout_s, shared.read_timeout_s, 1.0),
         concurrency=vertex.limits.concurrency or shared.concurrency or batch,
         buffer_messages_max=max(1, length * usage // 100),
         is_reading_ahead=kinds[0] is not Kind.SOURCE or read_ahead == ["true"],
         has_fallback=vertex.sink is not None and vertex.sink.fallback is not None,
+        has_on_success=vertex.sink is not None and vertex.sink.on_success is not None,
+        replicas=replicas,
+        rate=RatePlan(rate.min, rate.max, rate.ramp_up_s) if rate else None,
         backoff=BackoffPlan(retry.interval_s, retry.factor, _first(retry.cap_s, None, float("inf")), retry.jitter),
     )
 
@@ -255,7 +184,7 @@ def _first(own: float | None, shared: float | None, default: float) -> float:
     return own if own is not None else shared if shared is not None else default
 
 
-def _edge(edge: _Edge) -> EdgePlan:
+def _edge(edge: Edge) -> EdgePlan:
     tags = edge.conditions.tags if edge.conditions else None
     return EdgePlan(
         from_vertex=edge.from_vertex,

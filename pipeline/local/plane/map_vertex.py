@@ -31,7 +31,7 @@ class MapVertex:
 
     def in_flight(self) -> int:
         """See :class:`~pipeline.local.plane.vertex.Runnable`."""
-        return len(self._in_work) + self._equipment.outlet.waiting()
+        return len(self._in_work)
 
     def work(self) -> Sequence[Coroutine[Any, Any, None]]:
         """See :class:`~pipeline.local.plane.vertex.Runnable`."""
@@ -73,6 +73,8 @@ class MapVertex:
             self._idle -= 1
             if not self._idle and len(self._workers) < equipment.plan.concurrency:
                 self._hire(link, mistake)
+            if equipment.pace:
+                await equipment.pace.take(1)
             while outlet.is_blocked:
                 await outlet.cleared()
             equipment.traffic.in_handlers += 1

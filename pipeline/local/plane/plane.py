@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from pipeline.local.plane.flow import Counters, Datum, Edge, Outlet, Traffic
 from pipeline.local.plane.links import Host
 from pipeline.local.plane.manifest import Kind, Plan, VertexPlan, read_plan
 from pipeline.local.plane.map_vertex import MapVertex
+from pipeline.local.plane.pace import Pace
 from pipeline.local.plane.server import VertexServer
 from pipeline.local.plane.sink_vertex import SinkVertex
 from pipeline.local.plane.sockets import SocketHost
@@ -41,7 +42,8 @@ class MissingServerError(BlocklineError):
 
 @dataclass(frozen=True, slots=True)
 class VertexStatus:
-    """A vertex since the start: ``buffered`` and ``in_flight`` are as of now, the others only grow.
+    """A vertex with all its replicas since the start: ``buffered`` and ``in_flight`` are as of now, the others only
+    grow; ``is_up`` while one replica is, with all its servers.
 
     ``dropped`` by the handler's own wish, ``unrouted`` since no edge took the tags, ``discarded`` at a full edge,
     ``let_go`` beyond an edge's share (see :class:`~pipeline.local.plane.flow.Edge`), ``duplicates`` are offsets a
@@ -67,14 +69,28 @@ class VertexStatus:
 
 @dataclass(frozen=True, slots=True)
 class _Wired:
+    """A vertex; its replicas share buffer, outlet and counters, those of ``shared``, which is the first one's."""
+
     plan: VertexPlan
-    equipment: Equipment
-    vertex: Runnable
+    replicas: Sequence[tuple[Equipment, Runnable]]
+
+    @property
+    def shared(self) -> Equipment:
+        return self.replicas[0][0]
+
+    @property
+    def servers(self) -> Sequence[VertexServer]:
+        return [server for equipment, _ in self.replicas for server in equipment.servers]
 
 
 def fallback_of(vertex: str) -> str:
     """The key in ``servers`` of a sink's fallback."""
     return f"{vertex}/fallback"
+
+
+def on_success_of(vertex: str) -> str:
+    """The key in ``servers`` of the sink that is told of a sink's successes."""
+    return f"{vertex}/on-success"
 
 
 def direct(servers: Mapping[str, ServerFactory]) -> dict[str, HostMaker]:
@@ -118,7 +134,7 @@ class LocalPlane:
         self._watchdog.start()
         for wired in self._wired:
             name = f"vertex {wired.plan.name}"
-            work = (wired.equipment.outlet.run(), *wired.vertex.work())
+            work = [wired.shared.outlet.run(), *(part for _, vertex in wired.replicas for part in vertex.work())]
             self._tasks += [asyncio.create_task(part, name=name) for part in work]
         up = asyncio.create_task(self._are_up())
         failed = asyncio.create_task(self.watch())
@@ -133,9 +149,8 @@ class LocalPlane:
 
     async def _are_up(self) -> None:
         for wired in self._wired:
-            await wired.equipment.server.has_been_up.wait()
-            if wired.equipment.fallback:
-                await wired.equipment.fallback.has_been_up.wait()
+            for server in wired.servers:
+                await server.has_been_up.wait()
 
     async def watch(self) -> None:
         """Until the plane is stopped.
@@ -152,21 +167,19 @@ class LocalPlane:
 
     async def stop(self) -> None:
         """End all vertices and their servers now; what isn't acked comes again next time. May be called twice."""
-        for wired in self._wired:
-            wired.equipment.server.ends()
-            if wired.equipment.fallback:
-                wired.equipment.fallback.ends()
+        servers = [server for wired in self._wired for server in wired.servers]
+        for server in servers:
+            server.ends()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        servers = [server for wired in self._wired for server in (wired.equipment.server, wired.equipment.fallback)]
-        await asyncio.gather(*(server.close() for server in servers if server))  # a process takes its time to end
+        await asyncio.gather(*(server.close() for server in servers))  # a process takes its time to end
         self._watchdog.stop()
 
-    def _blocked(self, vertex: str) -> None:
+    def _blocked(self, server: str) -> None:
         for wired in self._wired:
-            if wired.plan.name == vertex:
-                wired.equipment.counters.blocks += 1
+            if server in {each.name for each in wired.servers}:
+                wired.shared.counters.blocks += 1
 
     def status(self) -> dict[str, VertexStatus]:
         """Every vertex by name, in the manifest's order."""
@@ -176,6 +189,7 @@ class LocalPlane:
 def _check_servers(plan: Plan, hosts: Mapping[str, HostMaker]) -> None:
     needed = {vertex.name for vertex in plan.vertices}
     needed |= {fallback_of(vertex.name) for vertex in plan.vertices if vertex.has_fallback}
+    needed |= {on_success_of(vertex.name) for vertex in plan.vertices if vertex.has_on_success}
     missing, extra = sorted(needed - hosts.keys()), sorted(hosts.keys() - needed)
     if missing:
         raise MissingServerError(f"no server was handed in for {', '.join(missing)}")
@@ -216,29 +230,39 @@ def _wire_vertex(  # noqa: PLR0917  (what a vertex is wired from)
             host.watched_by(watchdog)
         return VertexServer(name, kind, host, clock, counters)
 
-    equipment = Equipment(
-        plan=vertex,
-        buffer=buffers[vertex.name],
-        server=server(vertex.name, vertex.kind, hosts[vertex.name]),
-        outlet=Outlet(edges, counters),
-        counters=counters,
-        clock=clock,
-        traffic=traffic,
-        fallback=server(f"{vertex.name}-fb", Kind.SINK, hosts[fallback_of(vertex.name)])
-        if vertex.has_fallback
-        else None,
-    )
-    return _Wired(vertex, equipment, _VERTICES[vertex.kind](equipment))
+    def further(name: str, key: str) -> VertexServer | None:
+        return server(name, Kind.SINK, hosts[key]) if key in hosts else None
+
+    def replica(number: int) -> Equipment:
+        # No vertex is called so: a name in a cluster has no dots.
+        name = f"{vertex.name}.{number}" if number else vertex.name
+        return Equipment(
+            plan=vertex,
+            buffer=buffers[vertex.name],
+            server=server(name, vertex.kind, hosts[vertex.name]),
+            outlet=outlet,
+            counters=counters,
+            clock=clock,
+            traffic=traffic,
+            fallback=further(f"{name}-fb", fallback_of(vertex.name)),
+            on_success=further(f"{name}-ok", on_success_of(vertex.name)),
+            pace=pace,
+        )
+
+    outlet, pace = Outlet(edges, counters), Pace(vertex.rate, clock) if vertex.rate else None
+    made = [replica(number) for number in range(vertex.replicas)]
+    return _Wired(vertex, [(equipment, _VERTICES[vertex.kind](equipment)) for equipment in made])
 
 
 def _status(wired: _Wired) -> VertexStatus:
-    counters, equipment = wired.equipment.counters, wired.equipment
+    counters = wired.shared.counters
     return VertexStatus(
         name=wired.plan.name,
         kind=wired.plan.kind,
-        is_up=equipment.server.is_up and (equipment.fallback is None or equipment.fallback.is_up),
-        buffered=equipment.buffer.qsize(),
-        in_flight=wired.vertex.in_flight(),
+        is_up=any(all(server.is_up for server in equipment.servers) for equipment, _ in wired.replicas),
+        buffered=wired.shared.buffer.qsize(),
+        in_flight=sum(vertex.in_flight() for _, vertex in wired.replicas)
+        + (wired.shared.outlet.waiting() if wired.plan.kind is Kind.MAP else 0),
         processed=counters.processed,
         retries=counters.retries,
         fallbacks=counters.fallbacks,

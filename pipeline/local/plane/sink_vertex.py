@@ -1,8 +1,11 @@
-"""A sink vertex: one batch at a time; what fails is tried for ever, what the sink gives up goes to its fallback."""
+"""A sink vertex: one batch at a time. What fails is tried for ever, what the sink gives up goes to its fallback, and
+what it wants told of its success to the sink for that.
+"""
 
 import asyncio
 import zlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from pipeline.local.plane.flow import Counters, Datum
@@ -23,9 +26,11 @@ class SinkVertex:
     def __init__(self, equipment: Equipment) -> None:
         """Nothing is started."""
         self._equipment = equipment
-        known = _LAST | {Status.FALLBACK} if equipment.fallback else _LAST
-        self._sink = Courier(equipment.server, equipment.counters, known)
-        self._fallback = Courier(equipment.fallback, equipment.counters, _LAST) if equipment.fallback else None
+        behind = {Status.FALLBACK: equipment.fallback, Status.ON_SUCCESS: equipment.on_success}
+        self._further = {
+            status: Courier(server, equipment.counters, _LAST) for status, server in behind.items() if server
+        }
+        self._sink = Courier(equipment.server, equipment.counters, _LAST | self._further.keys())
         self._batch: dict[str, Datum] = {}
 
     def in_flight(self) -> int:
@@ -34,16 +39,17 @@ class SinkVertex:
 
     def work(self) -> Sequence[Coroutine[Any, Any, None]]:
         """See :class:`~pipeline.local.plane.vertex.Runnable`."""
-        couriers = [self._sink, self._fallback] if self._fallback else [self._sink]
-        return (self._write(), *(courier.work() for courier in couriers))
+        return (self._write(), *(courier.work() for courier in (self._sink, *self._further.values())))
 
     async def _write(self) -> None:
         while True:
             await self._gather()
-            given_up = await self._deliver(self._sink, self._batch)
-            if given_up and self._fallback:
-                self._equipment.counters.fallbacks += len(given_up)
-                await self._deliver(self._fallback, given_up)
+            if pace := self._equipment.pace:
+                await pace.take(len(self._batch))
+            sent_on = await self._deliver(self._sink, self._batch)
+            self._equipment.counters.fallbacks += len(sent_on.get(Status.FALLBACK, ()))
+            for status, batch in sent_on.items():
+                await self._deliver(self._further[status], batch)
 
     async def _gather(self) -> None:
         """What there is, and what comes within the read time-out as long as anything is on its way. After that, what
@@ -70,32 +76,40 @@ class SinkVertex:
             return False
         return True
 
-    async def _deliver(self, courier: "Courier", batch: Mapping[str, Datum]) -> dict[str, Datum]:
-        """Until nothing of the batch fails any more; what was given up."""
+    async def _deliver(self, courier: "Courier", batch: Mapping[str, Datum]) -> dict[Status, dict[str, Datum]]:
+        """Until nothing of the batch fails any more; what goes on to a further sink, by the status that sends it."""
         left = dict(batch)
-        given_up: dict[str, Datum] = {}
+        sent_on: dict[Status, dict[str, Datum]] = {}
         tries = 0
         while left:
             for datum_id, answer in (await courier.deliver(left)).items():
                 if answer.status is Status.FAILURE:
                     continue
                 datum = left.pop(datum_id)
-                if answer.status is Status.FALLBACK:
-                    given_up[datum_id] = datum
-                else:
+                if answer.status is Status.SUCCESS:
                     self._arrived(datum)
+                else:
+                    sent_on.setdefault(answer.status, {})[datum_id] = _sent_on(datum, answer)
             if left:
                 self._equipment.counters.retries += len(left)
                 await self._equipment.clock.sleep(
                     backoff_s(self._equipment.plan.backoff, self._equipment.plan.name, tries)
                 )
                 tries += 1
-        return given_up
+        return sent_on
 
     def _arrived(self, datum: Datum) -> None:
         del self._batch[datum.id]
         self._equipment.counters.processed += 1
         datum.lineage.release()
+
+
+def _sent_on(datum: Datum, answer: Answer) -> Datum:
+    """The message, or what the sink wants said in its place."""
+    if answer.message is None:
+        return datum
+    value, keys, metadata = answer.message
+    return replace(datum, value=value, keys=keys, metadata=metadata)
 
 
 def backoff_s(plan: BackoffPlan, vertex: str, tries: int) -> float:

@@ -68,9 +68,12 @@ class SourceVertex:
                 task.result()
 
     async def _read(self, link: SourceLink) -> None:
-        plan = self._equipment.plan
+        plan, pace, counters = self._equipment.plan, self._equipment.pace, self._equipment.counters
         while room := await self._room():
+            before = counters.processed
             await link.read(min(plan.read_batch_size, room), plan.read_timeout_s, self._take)
+            if pace:
+                await pace.take(counters.processed - before)
 
     async def _room(self) -> int:
         """Messages that may be read: up to ``concurrency`` when reading ahead, else one batch after another.

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.local.plane.manifest import BackoffPlan, EdgePlan, Kind, ManifestError, read_plan
+from pipeline.local.plane.manifest import BackoffPlan, EdgePlan, Kind, ManifestError, RatePlan, read_plan
 from pipeline.topology.build import RUNNER_BUFFER_MESSAGES_MAX, SOURCE_IN_FLIGHT_MAX, build_topology
 from pipeline.topology.model import RunnerBlock
 from pipeline.topology.render import render
@@ -72,6 +72,17 @@ def test_a_vertexs_limits_come_before_the_pipelines() -> None:
     assert {vertex.buffer_messages_max for vertex in plan.vertices} == {50}
 
 
+def test_replicas_and_rates_are_read() -> None:
+    autoscaled = {"min": 3, "max": 8, "lookbackSeconds": 60, "zeroReplicaSleepSeconds": 30}
+    work = read_plan(with_vertex("work", scale=autoscaled, limits={"rateLimit": {"max": 40}})).vertices[1]
+    assert (work.replicas, work.rate) == (3, RatePlan(start=1, most=40, rise_s=1.0))
+    out = read_plan(with_vertex("out", scale={"min": 0}, limits={"rateLimit": {"max": 7, "min": 7}})).vertices[2]
+    assert (out.replicas, out.read_batch_size) == (1, 7), "a batch is never more than a second's share"
+    assert read_plan(text(limits={"rateLimit": {"max": 5, "rampUpDuration": "1m"}})).vertices[2].rate == RatePlan(
+        start=1, most=5, rise_s=60.0
+    )
+
+
 def test_an_edge_without_conditions_is_known_as_such() -> None:
     assert read_plan(text()).edges[0] == EdgePlan("in", "work", None, frozenset(), is_discarding=False)
 
@@ -86,13 +97,21 @@ def test_an_edge_without_conditions_is_known_as_such() -> None:
         (text(sideInputs=[]), "sideInputs"),
         (text(watermark={"disabled": False}), "watermark.disabled"),
         (text(vertices=[]), "vertices"),
-        (with_vertex("work", udf={**CONTAINER, "groupBy": {}}), "vertices.1.udf.groupBy"),
-        (with_vertex("in", source={"kafka": {}}), "vertices.0.source"),
+        (with_vertex("work", udf={**CONTAINER, "groupBy": {}}), r"spec\.vertices\[work\]\.udf\.groupBy"),
+        (with_vertex("in", source={"kafka": {}}), r"vertices\[in\]\.source"),
         (with_vertex("in", source={"udsource": CONTAINER, "transformer": CONTAINER}), "transformer"),
-        (with_vertex("out", sink={"udsink": CONTAINER, "onSuccess": {}}), "onSuccess"),
+        (with_vertex("out", sink={"udsink": CONTAINER, "onSuccess": {"log": {}}}), r"vertices\[out\]\.sink\.onSuccess"),
         (with_vertex("out", sink={"udsink": CONTAINER, "retryStrategy": {"onFailure": "drop"}}), "onFailure"),
         (with_vertex("out", sink={"udsink": CONTAINER, "retryStrategy": {"backoff": {"steps": 3}}}), "steps"),
-        (with_vertex("work", limits={"rateLimit": {}}), "rateLimit"),
+        (with_vertex("work", limits={"rateLimit": {}}), r"vertices\[work\]\.limits\.rateLimit\.max"),
+        (with_vertex("work", limits={"rateLimit": {"max": 1, "min": 2}}), "min is greater than max"),
+        (with_vertex("work", limits={"rateLimit": {"max": 1, "store": {}}}), r"rateLimit\.store"),
+        (with_vertex("work", scale={"mim": 3}), r"vertices\[work\]\.scale\.mim"),
+        (with_vertex("work", scale={"min": 3, "max": 2}), r"scale.*min is greater than max"),
+        (with_vertex("work", scale={"min": 65}), r"scale\.min"),
+        (with_vertex("in", scale={"min": 2}), "a source is read by one"),
+        (text(edges=[{"from": "in", "to": "work", "onFull": "sometimes"}]), r"edges\[in to work\]\.onFull"),
+        (text(edges=[{"from": "in"}]), r"edges\[0\]\.to"),
         (with_vertex("work", limits={"readTimeout": "5 parsecs"}), "duration"),
         (with_vertex("work", partitions=2), "partitions"),
         (with_vertex("work", ordered={}), "ordered"),
