@@ -24,6 +24,7 @@ from pipeline.messages.envelopes import EntityWrite
 from pipeline.messages.seal import Sealed
 from pipeline.store import types
 from pipeline.store.port import Entity, Filter, Query
+from pipeline.telemetry.traces import TRACEPARENT
 
 KEY_CHARS_MAX: Final = 255
 _NO_TASKS: Final[Mapping[str, Any]] = {"dag": {"tasks": ()}}
@@ -112,6 +113,13 @@ async def _act(  # noqa: PLR0917  (one call more, above)
     return await ask(call, run.guid, asked, is_over=run.is_over)
 
 
+def told(call: Call, run_guid: str, action: str, began_at: int, *, key: str) -> None:
+    """What was written stands in the run's trace, if there is one. ``key`` tells it from others of its kind."""
+    traces = call.services.traces
+    if traces is not None:
+        traces.asked(run_guid, action, began_at, key=key, header=call.request.headers.get(TRACEPARENT))
+
+
 async def ask(call: Call, run_guid: str, asked: Mapping[str, Any], *, is_over: bool) -> Response:
     """Write the command and wait for its verdict: 200, 409 or 202.
 
@@ -127,7 +135,9 @@ async def ask(call: Call, run_guid: str, asked: Mapping[str, Any], *, is_over: b
             if existing is None:
                 if is_over:
                     raise ApiError("conflict", "This run has ended already.")
+                began_at = services.clock.now_ms()
                 existing = await _write(services, run_guid, command_id, asked)
+                told(call, run_guid, asked["action"], began_at, key=name)
             elif not _is_same(services, existing, asked):
                 raise ApiError("unprocessable", "This Idempotency-Key was used for something else.")
         deadline_s = services.clock.monotonic_s() + COMMAND_WAIT_S

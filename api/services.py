@@ -14,6 +14,7 @@ from pipeline.machine.opened import OpenedRuns
 from pipeline.messages.seal import Seal
 from pipeline.spec.expressions import Evaluator
 from pipeline.store.port import EntityStore
+from pipeline.telemetry.traces_hops import ApiTraces
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Services:
     """What the handlers use. ``new_id`` draws an identity that nobody can guess (32 hex digits).
 
     ``mails`` is None where a mail server is configured, ``archived`` where runs aren't archived, ``metrics`` where this
-    process is all there is.
+    process is all there is, ``traces`` where there is no tracing.
     """
 
     store: EntityStore
@@ -40,5 +41,6 @@ class Services:
     mails: Mails | None = None
     archived: ArchivedRuns | None = None
     metrics: Metrics | None = None
+    traces: ApiTraces | None = None
     locks: Locks = field(default_factory=Locks)
     startables: Startables = field(default_factory=Startables)

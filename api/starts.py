@@ -9,7 +9,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from api.bodies import Body
-from api.commands import idempotency_key
+from api.commands import idempotency_key, told
 from api.outputs import with_outputs
 from api.problems import ApiError, invalid
 from api.rights import Role, require_role
@@ -85,6 +85,7 @@ async def _start(call: Call, name: str) -> Response:
         asset_guid=body.asset_guid,
     )
     guid = (await services.store.upsert([write]))[name]
+    told(call, guid, "start", now, key=name)
     run = KnownRun(guid, started(services, name, guid, signed), caller.name, now, now, RunStatus.PENDING)
     return reply(view(caller, run), 201, _links(guid))
 

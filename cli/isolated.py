@@ -12,7 +12,7 @@ from pipeline.local.plane.containers import Container, containers
 from pipeline.local.plane.plane import HostMaker
 from pipeline.local.plane.processes import Command, ProcessHost
 from pipeline.local.ports import free_port
-from pipeline.process.settings import PREFIX, ServerSettings, secrets_folder
+from pipeline.process.settings import PREFIX, TRACE_VARIABLES, ServerSettings, secrets_folder
 from pipeline.topology.values import Values
 
 SOCKETS: Final = "BLOCKLINE_SOCKET_DIR"
@@ -59,6 +59,7 @@ class Surroundings:
         return ours | {
             "BLOCKLINE_LOG_LEVEL": settings.log_level,
             "BLOCKLINE_LOG_FORMAT": settings.log_format,
+            **{name: self.environment[name] for name in TRACE_VARIABLES if name in self.environment},
             "NUMAFLOW_NAMESPACE": values.namespace,
             "NUMAFLOW_PIPELINE_NAME": values.name,
             "NUMAFLOW_VERTEX_NAME": container.vertex,
@@ -78,6 +79,7 @@ class Surroundings:
                 "BLOCKLINE_HTTP_ALLOW": settings.http_allow,
                 "BLOCKLINE_HTTP_ALLOW_PLAIN": settings.http_allow_plain,
                 "BLOCKLINE_HTTP_AUTHORITIES": settings.http_authorities,
+                "BLOCKLINE_HTTP_TRACE": settings.http_trace,
                 "BLOCKLINE_LEASE_DIR": str(self.data),
                 "BLOCKLINE_MAIL_FROM": settings.mail_from,
                 "BLOCKLINE_PUBLIC_URL": self.public_url,

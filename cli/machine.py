@@ -53,10 +53,11 @@ from pipeline.machine.opened import OpenedRuns
 from pipeline.mail.open import OpenedMail, open_mailer
 from pipeline.mail.port import Via
 from pipeline.messages.seal import Seal
-from pipeline.process.settings import ServerSettings, archive_folder, secrets_folder
+from pipeline.process.settings import ServerSettings, archive_folder, secrets_folder, trace_settings
 from pipeline.secrets.folder import FolderSecrets
 from pipeline.store.file_lease import forget_holders
 from pipeline.store.gathering import GatheringStore
+from pipeline.telemetry.traces_open import open_tracing
 from pipeline.topology.values import Values
 from pipeline.web.open import open_web_client
 from pipeline.web.port import WebClient
@@ -109,6 +110,9 @@ class Machine:
         Raises:
             BlocklineError: something can't be started; :meth:`stop` stops what was.
         """
+        tracing = open_tracing(trace_settings(self._environment), self._clock, "blockline")
+        if tracing.queue is not None:
+            self._stack.push_async_callback(asyncio.to_thread, tracing.stop)
         seal = Seal(self._folder.engine_key())
         public_url = self._settings.public_url or address
         starting = asyncio.create_task(self._topic.start())
@@ -151,6 +155,7 @@ class Machine:
             settles_s=STORE_WRITE_TIMEOUT_S if self._settings.atlas else 0.0,
             shards=self._settings.shards,
             public_url=public_url,
+            tracing=tracing,
         )
         await self._follow(database if isinstance(reader, OutboxReader) else None)
         if loaded is not None:
@@ -179,6 +184,7 @@ class Machine:
             mails=self._kept(mail),
             archived=KnownArchive(archive_folder(self._settings)),
             metrics=self._metrics,
+            traces=tracing.api(),
         )
         return front(build_api(services), atlas.app, build_scim(users, guard, self._token))
 
@@ -222,7 +228,9 @@ class Machine:
 
     def _web(self) -> WebClient:
         settings = self._settings
-        return open_web_client(settings.http_allow, settings.http_allow_plain, settings.http_authorities)
+        return open_web_client(
+            settings.http_allow, settings.http_allow_plain, settings.http_authorities, settings.http_trace
+        )
 
     def _kept(self, mail: OpenedMail) -> KeptMails | None:
         self.has_outbox = mail.via is Via.OUTBOX

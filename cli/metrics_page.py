@@ -15,6 +15,7 @@ MAKERS: Final = (
     "pipeline.process.metrics",
     "pipeline.retention.counting",
     "pipeline.store.counting",
+    "pipeline.telemetry.counting",
     "sinks.atlas.counting",
     "sinks.dead_letter.counting",
     "sources.cdc.counting",
@@ -23,7 +24,7 @@ MAKERS: Final = (
 )
 """The modules that make metrics; a test finds one that is missing."""
 SECTIONS: Final = (
-    ("Every vertex", ("handling",)),
+    ("Every vertex", ("handling", "trace")),
     ("Runners", ("attempts",)),
     ("Sinks (`atlas-0` and on)", ("runs", "sink")),
     ("Whoever asks Atlas over HTTP", ("store",)),

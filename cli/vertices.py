@@ -24,6 +24,7 @@ from pipeline.store.catalog import StoreCatalog
 from pipeline.store.file_lease import FileSlotLease
 from pipeline.store.outputs import StoredOutputs
 from pipeline.store.port import EntityStore
+from pipeline.telemetry.traces_open import Tracing
 from pipeline.topology.build import atlas_vertex, runner_vertex
 from pipeline.web.port import WebClient
 from sinks.atlas.admission import Admission
@@ -67,6 +68,7 @@ class Parts:
     settles_s: float
     shards: int
     public_url: str
+    tracing: Tracing
     leased: list[LeasedSink] = field(default_factory=list)
     """The sinks that give their leases back when they are stopped: those whose store outlives this process."""
 
@@ -95,7 +97,7 @@ def blocking_vertices(registry: Registry) -> list[str]:
 
 def _cdc(parts: Parts) -> ServerFactory:
     # One source for the life of the process: what a server was given when it died, the next one is given again.
-    source = CdcSource(parts.reader, parts.clock, parts.on_done)
+    source = CdcSource(parts.reader, parts.clock, parts.on_done, parts.tracing.source("cdc"))
 
     def build(sock_path: str, info_path: str) -> Any:
         return build_cdc_server(source, sock_path, info_path)
@@ -105,7 +107,8 @@ def _cdc(parts: Parts) -> ServerFactory:
 
 def _timer(parts: Parts) -> ServerFactory:
     def build(sock_path: str, info_path: str) -> Any:
-        return build_timer_server(TimerHandler(parts.store, parts.clock), parts.clock, sock_path, info_path)
+        handler, traces = TimerHandler(parts.store, parts.clock), parts.tracing.source("timer")
+        return build_timer_server(handler, parts.clock, sock_path, info_path, traces)
 
     return build
 
@@ -117,6 +120,7 @@ def _orchestrator(parts: Parts) -> ServerFactory:
         known_types=parts.registry.runner_types(),
         shards=parts.shards,
         opened=parts.opened,
+        traces=parts.tracing.orchestrator("orchestrator"),
     )
 
     def build(sock_path: str, info_path: str) -> Any:
@@ -142,6 +146,7 @@ def _runner(parts: Parts, block_type: str) -> ServerFactory:
         reader=ArgumentReader(StoredOutputs(parts.store), parts.evaluator),
         secrets=parts.secrets if manifest.has_secrets else None,
         on_result=counting(block_type),
+        traces=parts.tracing.runner(runner_vertex(block_type)),
     )
 
     def build(sock_path: str, info_path: str) -> Any:
@@ -164,6 +169,7 @@ def _atlas(parts: Parts, shard: int) -> ServerFactory:
         admission=Admission(parts.store, parts.directory, parts.registry.defaults(parts.registry.runner_types())),
         observer=CountingObserver(this, lease),
         opened=parts.opened,
+        traces=parts.tracing.sink(this.vertex),
     )
     if parts.settles_s:
         handler = LeasedSink(handler, lease, parts.clock)

@@ -86,7 +86,8 @@ class Attempt:
     ``effect_key`` is the same for every delivery and attempt of a step: send it along as the idempotency key.
     ``state`` and ``cause`` are set when a WAITING task goes on: ``state`` is what was returned with
     :func:`waiting`, ``cause`` what asked for it. ``now_ms`` is the time stored with the dispatch, so a repeat sees
-    the same.
+    the same. ``traceparent`` is the W3C header of this attempt's span, None where the run isn't traced: hand it to a
+    port, which knows who may have it.
     """
 
     effect_key: EffectKey
@@ -101,6 +102,7 @@ class Attempt:
     asset: Mapping[str, Any] | None = None
     cause: str | None = None
     state: Mapping[str, Any] | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

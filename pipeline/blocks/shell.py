@@ -64,6 +64,18 @@ class NoTimeLimit:
         return await work
 
 
+class AttemptTraces(Protocol):
+    """Port to whatever tells of attempts; calls are cheap and never raise."""
+
+    def traceparent(self, dispatch: Dispatch, started_at: int) -> str | None:
+        """The W3C header for services that this attempt calls; None where it isn't traced."""
+        ...
+
+    def ended(self, dispatch: Dispatch, result: Result) -> None:
+        """The attempt has its result."""
+        ...
+
+
 class RunnerShell:
     """Makes the attempts of one type of block in a vertex; ``handle`` may be called concurrently."""
 
@@ -77,6 +89,7 @@ class RunnerShell:
         reader: ArgumentReader | None = None,
         secrets: Secrets | None = None,
         on_result: OnResult = _nobody,
+        traces: AttemptTraces | None = None,
     ) -> None:
         """Without ``time_limit`` attempts take as long as they take; without ``reader`` tasks whose arguments name an
         output that is an entity fail, and without ``secrets`` those that name a secret.
@@ -89,6 +102,7 @@ class RunnerShell:
         self._secrets = secrets or NoSecrets()
         self._secret_arguments = secret_arguments(runner.arguments_type)
         self._on_result = on_result
+        self._traces = traces
         self._working: set[tuple[str, int]] = set()
         self.vertex = f"runner-{manifest.type.lower()}"
 
@@ -129,13 +143,19 @@ class RunnerShell:
             OutputsAwayError: an output that the arguments name can't be read now; the block wasn't asked.
         """
         started_at = self._clock.now_ms()
+        result = await self._result(dispatch, started_at)
+        if self._traces is not None:
+            self._traces.ended(dispatch, result)
+        return result
+
+    async def _result(self, dispatch: Dispatch, started_at: int) -> Result:
         try:
             given = await self._given(dispatch)
         except SecretError as error:
             return self._kept(dispatch, Failed(ErrorName.AUTH_DENIED, str(error)), started_at)
         except ExpressionError as error:
             return self._kept(dispatch, Failed(error.error_name, str(error)), started_at)
-        result = self._kept(dispatch, await self._answer(dispatch, given), started_at)
+        result = self._kept(dispatch, await self._answer(dispatch, given, started_at), started_at)
         return without_secrets(result, given) if given.has_secrets else result
 
     def _kept(self, dispatch: Dispatch, answer: Answer, started_at: int) -> Result:
@@ -150,7 +170,7 @@ class RunnerShell:
     def _about(self, dispatch: Dispatch) -> dict[str, str | int]:
         return {"vertex": self.vertex, "run": dispatch.run_guid, "task": dispatch.task, "attempt": dispatch.attempt}
 
-    async def _answer(self, dispatch: Dispatch, given: Revealed) -> Answer:
+    async def _answer(self, dispatch: Dispatch, given: Revealed, started_at: int) -> Answer:
         model: type[Arguments] = self._runner.arguments_type
         try:
             arguments = model.model_validate(given.arguments)
@@ -158,8 +178,9 @@ class RunnerShell:
             said = "; ".join(finding.sentence for finding in findings(error, model, given.arguments))
             return Failed(ErrorName.VALIDATION_INPUT, said)
         timeout_s = dispatch.timeout_s or self._manifest.timeout_seconds
+        attempt = _attempt(dispatch, self._traces.traceparent(dispatch, started_at) if self._traces else None)
         try:
-            return await self._time_limit.within(self._runner.run(arguments, _attempt(dispatch)), timeout_s)
+            return await self._time_limit.within(self._runner.run(arguments, attempt), timeout_s)
         except OverTimeError:
             return Failed(ErrorName.TASK_TIMEOUT, f"the attempt took longer than {timeout_s:g} s")
         except BlocklineError as error:
@@ -194,7 +215,7 @@ class RunnerShell:
         return Tagged(letter.encode(), DEAD_TAG)
 
 
-def _attempt(dispatch: Dispatch) -> Attempt:
+def _attempt(dispatch: Dispatch, traceparent: str | None) -> Attempt:
     return Attempt(
         effect_key=dispatch.effect_key,
         attempt=dispatch.attempt,
@@ -208,4 +229,5 @@ def _attempt(dispatch: Dispatch) -> Attempt:
         asset=dispatch.asset,
         cause=dispatch.cause,
         state=dispatch.state,
+        traceparent=traceparent,
     )

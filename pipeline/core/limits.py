@@ -162,3 +162,17 @@ DIRECTORY_ASKED_AT_ONCE_MAX: Final = 8
 DIRECTORY_KEPT_S: Final = 5.0
 """How old an answer may be that isn't asked for again."""
 DIRECTORY_KEPT_ANSWERS_MAX: Final = 2_000
+TRACE_SPANS_QUEUED_MAX: Final = 8_192
+"""Spans that wait for the collector, about 8 MB; more are dropped and counted."""
+TRACE_SPANS_SENT_MAX: Final = 512
+"""In one request."""
+TRACE_SEND_S: Final = 1.0
+"""How long a span waits for others to go with."""
+TRACE_TIMEOUT_S: Final = 5.0
+"""Of one request to the collector, tries included."""
+TRACE_STOP_S: Final = 3.0
+"""At a stop: for what still waits."""
+TRACE_TELL_S: Final = 60.0
+"""How often the log says that spans were lost."""
+TRACE_LINKS_MAX: Final = 64
+"""Of one span."""

@@ -1,9 +1,11 @@
 """What can be set from outside: one table, read by ``__main__`` modules and written out as a page of the docs."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
 from pipeline.core.errors import BlocklineError
 from pipeline.core.limits import RETENTION_DAYS_DEFAULT, RETENTION_DAYS_MAX
@@ -11,6 +13,9 @@ from pipeline.core.limits import RETENTION_DAYS_DEFAULT, RETENTION_DAYS_MAX
 PREFIX: Final = "BLOCKLINE_"
 ENGINE_KEY_BYTES_MIN: Final = 32
 PORT_MAX: Final = 65_535
+_TRACES_PATH: Final = "/v1/traces"
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE: Final = re.compile(r"[!-~\x80-\xff](?:[ \t!-~\x80-\xff]*[!-~\x80-\xff])?")
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"", "0", "false", "no", "off"})
 
@@ -58,6 +63,11 @@ class ServerSettings:
     )
     http_authorities: str = _setting(
         "", "PEM file of certificate authorities that HTTP tasks trust beside the public ones."
+    )
+    http_trace: str = _setting(
+        "",
+        "Which hosts HTTP tasks tell of the trace that a call belongs to (`traceparent`), in the same form; `*` is "
+        "everybody.",
     )
     kafka: str = _setting("", "A Kafka to use instead of the embedded broker: `HOST:PORT`.", flag="--kafka")
     events: str = _setting(
@@ -144,6 +154,28 @@ class VertexSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TraceSettings:
+    """What every process that works on runs reads: ``blockline up``, and each vertex in a container."""
+
+    otlp_endpoint: str = _setting(
+        "",
+        "Where the OpenTelemetry collector takes traces: `http://HOST:4318` (OTLP, protobuf over HTTP; `/v1/traces` is "
+        "added). Without it there are none.",
+    )
+    otlp_headers: str = _setting(
+        "",
+        "Headers of each request there, as `name=value,name=value`, values percent-encoded: for authentication.",
+        is_secret=True,
+    )
+    otlp_authorities: str = _setting(
+        "", "PEM file of certificate authorities that are trusted there beside the public ones."
+    )
+    trace_percent: int = _setting(
+        100, "How many of a hundred runs are traced, each whole or not at all; the same in every process."
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class ClientSettings:
     """What the client commands of ``blockline`` read."""
 
@@ -165,6 +197,10 @@ def archive_folder(settings: ServerSettings) -> Path:
 def variable_of(name: str) -> str:
     """The environment variable of a setting: ``is_isolated`` is ``BLOCKLINE_ISOLATED``."""
     return PREFIX + name.removeprefix("is_").upper()
+
+
+TRACE_VARIABLES: Final = tuple(variable_of(setting.name) for setting in fields(TraceSettings))
+"""What all processes of one installation have the same values of, where there is tracing."""
 
 
 def server_settings(environment: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> ServerSettings:
@@ -198,6 +234,53 @@ def vertex_settings(environment: Mapping[str, str]) -> VertexSettings:
     if not 0 <= settings.metrics_port <= PORT_MAX:
         raise SettingError(f"{variable_of('metrics_port')} is a number from 0 to {PORT_MAX}; 0 serves no metrics.")
     return settings
+
+
+def trace_settings(environment: Mapping[str, str]) -> TraceSettings:
+    """Where traces go, if anywhere.
+
+    Raises:
+        SettingError: a value isn't of its kind, or out of its range.
+    """
+    settings = TraceSettings(**_read(TraceSettings, environment, {}))
+    if not 0 <= settings.trace_percent <= 100:  # noqa: PLR2004  (of a hundred)
+        raise SettingError(f"{variable_of('trace_percent')} is a number from 0 to 100.")
+    return settings
+
+
+def otlp_url(settings: TraceSettings) -> str:
+    """The address that spans are posted to.
+
+    Raises:
+        SettingError: it isn't one, or holds a password: that belongs into the headers, which nobody logs.
+    """
+    name = variable_of("otlp_endpoint")
+    try:
+        url = urlsplit(settings.otlp_endpoint)
+        is_address = url.scheme in {"http", "https"} and bool(url.hostname) and (url.port is None or url.port > 0)
+    except ValueError:
+        is_address = False
+    if not is_address or url.query or url.fragment:
+        raise SettingError(f"{name} is the address of a collector: http://HOST:4318, or https.")
+    if "@" in url.netloc:
+        raise SettingError(f"{name} has no place for a password: put it into {variable_of('otlp_headers')}.")
+    base = settings.otlp_endpoint.rstrip("/")
+    return base if base.endswith(_TRACES_PATH) else base + _TRACES_PATH
+
+
+def otlp_headers(settings: TraceSettings) -> dict[str, str]:
+    """The headers that spans are posted with.
+
+    Raises:
+        SettingError: they can't be read; the sentence repeats none of them.
+    """
+    headers = {}
+    for pair in filter(None, (part.strip() for part in settings.otlp_headers.split(","))):
+        name, equals, value = (unquote(part.strip()) for part in pair.partition("="))
+        if not equals or not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+            raise SettingError(f"{variable_of('otlp_headers')} has the form name=value,name=value, percent-encoded.")
+        headers[name] = value
+    return headers
 
 
 def engine_key(settings: VertexSettings) -> bytes:
@@ -240,6 +323,7 @@ def as_page() -> str:
     for title, model in (
         ("Server", ServerSettings),
         ("Vertices in containers", VertexSettings),
+        ("Traces, of the server and of vertices in containers", TraceSettings),
         ("Client commands", ClientSettings),
     ):
         parts += ["", f"## {title}", "", "| variable | flag | default | what |", "| --- | --- | --- | --- |"]
@@ -252,7 +336,7 @@ def as_page() -> str:
 
 
 def _read(
-    model: type[ServerSettings | VertexSettings | ClientSettings],
+    model: type[ServerSettings | VertexSettings | TraceSettings | ClientSettings],
     environment: Mapping[str, str],
     flags: Mapping[str, Any],
 ) -> dict[str, Any]:

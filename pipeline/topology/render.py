@@ -58,7 +58,11 @@ def _metadata(name: str, values: Values) -> dict[str, Any]:
 
 
 def _config_map(values: Values) -> dict[str, Any]:
-    trusted = {"BLOCKLINE_DIRECTORY_AUTHORITIES": _AUTHORITIES_FILE, "BLOCKLINE_HTTP_AUTHORITIES": _AUTHORITIES_FILE}
+    trusted = {
+        "BLOCKLINE_DIRECTORY_AUTHORITIES": _AUTHORITIES_FILE,
+        "BLOCKLINE_HTTP_AUTHORITIES": _AUTHORITIES_FILE,
+        "BLOCKLINE_OTLP_AUTHORITIES": _AUTHORITIES_FILE,
+    }
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -73,6 +77,9 @@ def _config_map(values: Values) -> dict[str, Any]:
             "BLOCKLINE_DIRECTORY_URL": values.directory.url,
             "BLOCKLINE_HTTP_ALLOW": values.http.allow,
             "BLOCKLINE_HTTP_ALLOW_PLAIN": values.http.allow_plain,
+            "BLOCKLINE_HTTP_TRACE": values.http.trace,
+            "BLOCKLINE_OTLP_ENDPOINT": values.traces.endpoint,
+            "BLOCKLINE_TRACE_PERCENT": str(values.traces.percent),
             "BLOCKLINE_METRICS_HOST": values.metrics.host,
             "BLOCKLINE_METRICS_PORT": str(values.metrics.port),
             **(trusted if values.authorities else {}),
@@ -244,6 +251,7 @@ def _container(container: Container, values: Values, *, is_fallback: bool = Fals
         "envFrom": [
             {"configMapRef": {"name": values.name}},
             *({"secretRef": {"name": getattr(values.secrets, access)}} for access in container.access),
+            *({"secretRef": {"name": secret}} for secret in (values.traces.secret,) if secret),
         ],
     }
     rendered["ports"] = [{"name": "metrics-letters" if is_fallback else "metrics", "containerPort": port}]

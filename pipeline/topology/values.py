@@ -61,6 +61,16 @@ class HttpValues(_Part):
 
     allow: str = ""
     allow_plain: str = ""
+    trace: str = ""
+    """Who is told which trace a call belongs to."""
+
+
+class TraceValues(_Part):
+    """Where traces go, if anywhere. ``secret`` has the key ``BLOCKLINE_OTLP_HEADERS``."""
+
+    endpoint: str = ""
+    percent: int = Field(default=100, ge=0, le=100)
+    secret: DnsName | None = None
 
 
 class SecretValues(_Part):
@@ -120,6 +130,7 @@ class Values(_Part):
     http: HttpValues = HttpValues()
     secrets: SecretValues = SecretValues()
     metrics: MetricsValues = MetricsValues()
+    traces: TraceValues = TraceValues()
     resources: ResourceValues = ResourceValues()
     retention: RetentionValues = RetentionValues()
     authorities: DnsName | None = None

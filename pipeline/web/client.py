@@ -17,6 +17,7 @@ from pipeline.web.unpacking import ACCEPTED, unpacker_of
 
 _TIMEOUTS: Final = {"connect": HTTP_CONNECT_TIMEOUT_S}
 _LENGTH: Final = "content-length"
+_TRACEPARENT: Final = "traceparent"
 
 
 class AuthorityError(BlocklineError):
@@ -50,7 +51,9 @@ class HttpcoreWebClient:
         async with pool, AsyncExitStack() as opened:
             for _ in range(HTTP_REDIRECTS_MAX + 1):
                 with _named(hop.shown):
-                    answer = HttpcoreAnswer(hop, await opened.enter_async_context(self._opened(pool, hop)))
+                    answer = HttpcoreAnswer(
+                        hop, await opened.enter_async_context(self._opened(pool, hop, request.traceparent))
+                    )
                 onward = next_hop(hop, answer.status, answer.headers) if request.follows_redirects else None
                 if onward is None:
                     yield answer
@@ -61,14 +64,19 @@ class HttpcoreWebClient:
         raise WebError(ErrorName.HTTP_CONNECTION, detail)
 
     @asynccontextmanager
-    async def _opened(self, pool: httpcore.AsyncConnectionPool, hop: Hop) -> AsyncIterator[httpcore.Response]:
+    async def _opened(
+        self, pool: httpcore.AsyncConnectionPool, hop: Hop, traceparent: str | None
+    ) -> AsyncIterator[httpcore.Response]:
         if not self._permits.may_speak(hop.url.scheme, hop.url.host, hop.port):
             detail = f"{hop.shown} may be called by https only; an operator can allow http"
             raise WebError(ErrorName.AUTH_DENIED, detail)
         url = httpcore.URL(scheme=hop.url.raw_scheme, host=hop.url.raw_host, port=hop.url.port, target=hop.url.raw_path)
         ours = {"Host": hop.url.netloc.decode("ascii"), "Accept-Encoding": ACCEPTED}
-        if not any(name.lower() == "user-agent" for name in hop.headers):
+        given = {name.lower() for name in hop.headers}
+        if "user-agent" not in given:
             ours["User-Agent"] = "blockline"
+        if traceparent is not None and _TRACEPARENT not in given and self._permits.may_trace(hop.url.host, hop.port):
+            ours[_TRACEPARENT] = traceparent
         headers: list[tuple[str | bytes, str | bytes]] = [*ours.items(), *hop.headers.items()]
         async with pool.stream(
             hop.method, url, headers=headers, content=hop.content, extensions={"timeout": _TIMEOUTS}

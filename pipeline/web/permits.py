@@ -87,14 +87,17 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Permits:
-    """``inward`` are hosts that may have addresses inside, and networks inside; ``plain`` may be called without TLS."""
+    """``inward`` are hosts that may have addresses inside, and networks inside; ``plain`` may be called without TLS;
+    ``traced`` are told which trace a call belongs to.
+    """
 
     inward: tuple[Entry, ...] = ()
     plain: tuple[Entry, ...] = ()
+    traced: tuple[Entry, ...] = ()
 
     @classmethod
-    def parse(cls, inward: str, plain: str) -> Self:
-        """From two lists with commas between their entries.
+    def parse(cls, inward: str, plain: str, traced: str = "") -> Self:
+        """From lists with commas between their entries.
 
         Raises:
             PermitError: an entry can't be read, or allows every host inside.
@@ -102,17 +105,17 @@ class Permits:
         entries = tuple(_entries(inward))
         if any(entry.place == ANY for entry in entries):
             raise PermitError("HTTP tasks can't be allowed `*` inside: name hosts or networks")
-        return cls(entries, tuple(_entries(plain)))
+        return cls(entries, tuple(_entries(plain)), tuple(_entries(traced)))
 
     def may_speak(self, scheme: str, host: str, port: int) -> bool:
         """Whether the host may be called by this scheme; ``host`` is a name or an address."""
         if scheme == SECURE:
             return True
-        literal = _literal(host)
-        return scheme == PLAIN and any(
-            entry.names(_plain_name(host)) or (literal is not None and entry.holds(literal))
-            for entry in _of_port(self.plain, port)
-        )
+        return scheme == PLAIN and _means(self.plain, host, port)
+
+    def may_trace(self, host: str, port: int) -> bool:
+        """Whether the host is told which trace a call belongs to; ``host`` is a name or an address."""
+        return _means(self.traced, host, port)
 
     def may_connect(self, host: str, port: int, address: Address) -> bool:
         """Whether a connection may go to ``address``, one of those that ``host`` has now."""
@@ -125,6 +128,14 @@ class Permits:
         if is_public(real) or any(entry.holds(real) for entry in entries):
             return True
         return _is_in(real, _INWARD) and any(entry.names(_plain_name(host)) for entry in entries)
+
+
+def _means(entries: tuple[Entry, ...], host: str, port: int) -> bool:
+    literal = _literal(host)
+    return any(
+        entry.names(_plain_name(host)) or (literal is not None and entry.holds(literal))
+        for entry in _of_port(entries, port)
+    )
 
 
 def unwrapped(address: Address) -> Address:

@@ -22,13 +22,16 @@ class WebError(BlocklineError):
 
 @dataclass(frozen=True, slots=True)
 class WebRequest:
-    """One call. ``headers`` go out as they are; ``content`` is the body."""
+    """One call. ``headers`` go out as they are; ``content`` is the body. ``traceparent`` goes along to hosts that may
+    have it, unless the headers have one.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     content: bytes | None = None
     follows_redirects: bool = True
+    traceparent: str | None = None
 
 
 class WebAnswer(Protocol):

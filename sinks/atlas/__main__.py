@@ -25,12 +25,14 @@ from pipeline.messages.seal import Seal
 from pipeline.process.clock import SystemClock
 from pipeline.process.logs import configure
 from pipeline.process.metrics_server import serve_metrics
-from pipeline.process.settings import SettingError, VertexSettings, engine_key, vertex_settings
+from pipeline.process.settings import SettingError, VertexSettings, engine_key, trace_settings, vertex_settings
 from pipeline.store.cluster_lease import ClusterSlotLease
 from pipeline.store.file_lease import FileSlotLease
 from pipeline.store.kubernetes import ClusterAccess, KubernetesLeaseRecords
 from pipeline.store.open import open_store
 from pipeline.store.pyatlan_client import load as load_models
+from pipeline.telemetry.traces_open import open_tracing
+from pipeline.telemetry.traces_run import SinkTraces
 from sinks.atlas.admission import Admission
 from sinks.atlas.answers import Shard
 from sinks.atlas.counting import CountingObserver
@@ -49,7 +51,8 @@ def main(environment: Mapping[str, str]) -> int:
     try:
         settings = vertex_settings(environment)
         configure(settings.log_level, settings.log_format, _shard(settings).vertex)
-        sink = sink_of(settings, environment)
+        tracing = open_tracing(trace_settings(environment), SystemClock(), _shard(settings).vertex)
+        sink = sink_of(settings, environment, tracing.sink(_shard(settings).vertex))
         # Before there is a lease: on a busy node the import may outlast one, and nothing renews it meanwhile.
         load_models()
     except BlocklineError as error:
@@ -75,8 +78,9 @@ async def serve(sink: LeasedSink, sock_path: str, info_path: str) -> None:
         keeping.cancel()
 
 
-def sink_of(settings: VertexSettings, environment: Mapping[str, str]) -> LeasedSink:
-    """The sink that the settings describe, yet to be started; ``environment`` says which pod this is.
+def sink_of(settings: VertexSettings, environment: Mapping[str, str], traces: SinkTraces | None = None) -> LeasedSink:
+    """The sink that the settings describe, yet to be started; ``environment`` says which pod this is, ``traces`` are
+    there where there is tracing.
 
     Raises:
         BlocklineError: a setting is missing or can't be; a sentence without secrets.
@@ -95,6 +99,7 @@ def sink_of(settings: VertexSettings, environment: Mapping[str, str]) -> LeasedS
         shard=shard,
         admission=Admission(store, directory, registry.defaults(registry.runner_types())),
         observer=CountingObserver(shard, lease),
+        traces=traces,
     )
     return LeasedSink(handler, lease, clock)
 

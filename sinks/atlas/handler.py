@@ -20,6 +20,7 @@ from pipeline.store import types
 from pipeline.store.leases import SlotLease
 from pipeline.store.mapping import dead_letter_write, effect_writes
 from pipeline.store.port import EntityStore, Query, StoreRefusedError, StoreUnavailableError, StoreUnknownError
+from pipeline.telemetry.traces_run import SinkTraces
 from sinks.atlas.answers import Answer, Fallback, Ok, Retry, Shard, SinkObserver
 from sinks.atlas.blame import OneByOne
 from sinks.atlas.cache import KEPT_RUNS_MAX, Kept, WrittenRuns
@@ -63,9 +64,10 @@ class AtlasSinkHandler:
         observer: SinkObserver,
         kept_runs_max: int = KEPT_RUNS_MAX,
         opened: OpenedRuns | None = None,
+        traces: SinkTraces | None = None,
     ) -> None:
         """``lease`` is this shard's; once lost it stays lost until ``acquire``. ``opened`` is what other parts of this
-        process have opened already.
+        process have opened already; ``traces`` are its own, where there is tracing.
         """
         opened = opened or OpenedRuns(seal, evaluator)
         self._store = store
@@ -80,15 +82,25 @@ class AtlasSinkHandler:
         self._alone = OneByOne(self._planner, self._writer)
         self._strays = Strays(store, seal, clock, shard, observer)
         self._failed_alone: dict[str, int] = {}
+        self._traces = traces
 
     async def handle(self, batch: Sequence[tuple[str, bytes]]) -> dict[str, Answer]:
         """An answer for each message (id, payload) of the batch. Never raises."""
         self._observer.inputs(len(batch))
         began_s = self._clock.monotonic_s()
         try:
-            return await self._answers(batch)
+            if self._traces is None:
+                return await self._answers(batch)
+            return await self._traced(batch, self._traces)
         finally:
             self._observer.handled(self._clock.monotonic_s() - began_s)
+
+    async def _traced(self, batch: Sequence[tuple[str, bytes]], traces: SinkTraces) -> dict[str, Answer]:
+        began_at = self._clock.now_ms()
+        try:
+            return await self._answers(batch)
+        finally:
+            traces.batch_ended(len(batch), began_at)
 
     async def _answers(self, batch: Sequence[tuple[str, bytes]]) -> dict[str, Answer]:
         answers: dict[str, Answer] = {}
@@ -258,6 +270,8 @@ class AtlasSinkHandler:
         before, run = plan.loaded, plan.run
         is_last = run.is_over and (before.must_write or not before.run.is_over)
         self._observer.run_written(run, is_first=before.is_new, is_last=is_last)
+        if self._traces is not None:
+            self._traces.written(before.run, run)
 
     def _answer(self, end: Written | None) -> Answer:
         if end is None or end.fate is Fate.WRITTEN:

@@ -17,7 +17,9 @@ from pipeline.cdc.consumer import GroupReader
 from pipeline.process.clock import SystemClock
 from pipeline.process.logs import configure
 from pipeline.process.metrics_server import serve_metrics
-from pipeline.process.settings import SettingError, VertexSettings, vertex_settings
+from pipeline.process.settings import SettingError, VertexSettings, trace_settings, vertex_settings
+from pipeline.telemetry.traces_hops import SourceTraces
+from pipeline.telemetry.traces_open import open_tracing
 from sources.cdc.counting import keep_pending
 from sources.cdc.handler import VERTEX, CdcSource
 from sources.cdc.server import build_server
@@ -25,7 +27,7 @@ from sources.cdc.server import build_server
 _USAGE_EXIT: Final = 2
 
 
-async def serve(settings: VertexSettings) -> None:
+async def serve(settings: VertexSettings, traces: SourceTraces | None = None) -> None:
     """Serve until the container is stopped or the server has failed."""
     clock = SystemClock()
     reader = GroupReader(settings.kafka, settings.kafka_topic, settings.kafka_group)
@@ -33,7 +35,7 @@ async def serve(settings: VertexSettings) -> None:
     counting = asyncio.create_task(keep_pending(reader, clock), name="pending")
     try:
         sock_path, info_path = settings.socket(SOURCE_SOCK_PATH), settings.socket(SOURCE_SERVER_INFO_FILE_PATH)
-        await build_server(CdcSource(reader, clock), sock_path, info_path).aexec()
+        await build_server(CdcSource(reader, clock, traces=traces), sock_path, info_path).aexec()
     finally:
         counting.cancel()
         await reader.close()
@@ -56,11 +58,12 @@ def main(environment: Mapping[str, str]) -> int:
     try:
         settings = settings_of(environment)
         configure(settings.log_level, settings.log_format, VERTEX)
+        tracing = open_tracing(trace_settings(environment), SystemClock(), VERTEX)
     except SettingError as error:
         sys.stderr.write(f"{error}\n")
         return _USAGE_EXIT
     serve_metrics(settings)
-    aiorun.run(serve(settings), use_uvloop=True)
+    aiorun.run(serve(settings, tracing.source(VERTEX)), use_uvloop=True)
     return 1  # nothing ends it but a stop or a fault, and the container is to start again then
 
 

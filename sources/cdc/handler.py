@@ -26,6 +26,7 @@ from pipeline.core.clock import Clock
 from pipeline.core.limits import RESULT_BYTES_MAX
 from pipeline.messages.canonical import MalformedError
 from pipeline.messages.tagged import dead_letter
+from pipeline.telemetry.traces_hops import SourceTraces
 from sources.cdc.counting import EVENTS, LAG_SECONDS
 
 VERTEX: Final = "cdc"
@@ -48,13 +49,16 @@ class CdcSource(Sourcer):  # type: ignore[misc]  # pynumaflow carries no types
     vertex of that name: a source has no tags. No exception leaves a method for a bad message.
     """
 
-    def __init__(self, reader: EventReader, clock: Clock, on_done: OnDone = _nobody) -> None:
+    def __init__(
+        self, reader: EventReader, clock: Clock, on_done: OnDone = _nobody, traces: SourceTraces | None = None
+    ) -> None:
         """``reader`` is started and closed by the caller. ``on_done`` may raise: then the messages come again after a
-        restart.
+        restart. ``traces`` are there where there is tracing.
         """
         self._reader = reader
         self._clock = clock
         self._on_done = on_done
+        self._traces = traces
         self._parts = Assembler(clock)
         self._given: dict[bytes, Message] = {}
         self._again: list[bytes] = []
@@ -128,6 +132,8 @@ class CdcSource(Sourcer):  # type: ignore[misc]  # pynumaflow carries no types
         else:
             if payload is None or len(payload) <= RESULT_BYTES_MAX:
                 (_DROPPED if payload is None else _GIVEN).inc()
+                if event is not None and self._traces is not None:
+                    self._traces.given(event)
                 return payload
             reason = f"the event takes {len(payload)} bytes; {RESULT_BYTES_MAX} fit in a message"
         _DEAD.inc()

@@ -14,9 +14,10 @@ from pipeline.core.errors import BlocklineError
 from pipeline.process.clock import SystemClock
 from pipeline.process.logs import configure
 from pipeline.process.metrics_server import serve_metrics
-from pipeline.process.settings import vertex_settings
+from pipeline.process.settings import trace_settings, vertex_settings
 from pipeline.store.open import open_store
-from sources.timer.handler import TimerHandler
+from pipeline.telemetry.traces_open import open_tracing
+from sources.timer.handler import VERTEX, TimerHandler
 from sources.timer.server import build_server
 
 
@@ -26,6 +27,7 @@ def main(environment: Mapping[str, str]) -> int:
         settings = vertex_settings(environment)
         configure(settings.log_level, settings.log_format, "timer")
         store, clock = open_store(settings), SystemClock()
+        tracing = open_tracing(trace_settings(environment), clock, VERTEX)
     except BlocklineError as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -35,6 +37,7 @@ def main(environment: Mapping[str, str]) -> int:
         clock,
         settings.socket(SOURCE_SOCK_PATH),
         settings.socket(SOURCE_SERVER_INFO_FILE_PATH),
+        tracing.source(VERTEX),
     ).start()
     return 0
 

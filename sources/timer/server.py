@@ -20,6 +20,7 @@ from pipeline.core.clock import Clock
 from pipeline.messages.envelopes import Event, Replay
 from pipeline.process.metrics import Handling
 from pipeline.store.port import StoreRefusedError, StoreUnavailableError
+from pipeline.telemetry.traces_hops import SourceTraces
 from sources.timer.counting import DUE, LATENESS_SECONDS, POLL_FAILURES
 from sources.timer.handler import VERTEX, TimerHandler
 
@@ -32,8 +33,9 @@ _LOG: Final = logging.getLogger("blockline.timer")
 class TimerSource(Sourcer):  # type: ignore[misc]  # pynumaflow carries no types
     """Hands on what the handler finds; what wasn't acked is found again, under the offset of a later minute."""
 
-    def __init__(self, handler: TimerHandler, clock: Clock) -> None:
-        """One source a handler."""
+    def __init__(self, handler: TimerHandler, clock: Clock, traces: SourceTraces | None = None) -> None:
+        """One source a handler; ``traces`` are there where there is tracing."""
+        self._traces = traces
         self._handler = handler
         self._clock = clock
         self._handling = Handling(VERTEX)
@@ -52,6 +54,8 @@ class TimerSource(Sourcer):  # type: ignore[misc]  # pynumaflow carries no types
                 offset=Offset.offset_with_default_partition_id(offset.encode()),
                 event_time=datetime.fromtimestamp(event.at / 1000, UTC),
             )
+            if self._traces is not None:
+                self._traces.given(event)
             await output.put(message)
 
     async def ack_handler(self, ack_request: Any) -> None:
@@ -107,6 +111,8 @@ class TimerSource(Sourcer):  # type: ignore[misc]  # pynumaflow carries no types
             self._given.popitem(last=False)
 
 
-def build_server(handler: TimerHandler, clock: Clock, sock_path: str, info_path: str) -> SourceAsyncServer:
+def build_server(
+    handler: TimerHandler, clock: Clock, sock_path: str, info_path: str, traces: SourceTraces | None = None
+) -> SourceAsyncServer:
     """A server on a Unix socket that is yet to be started (``aexec`` or ``start``)."""
-    return SourceAsyncServer(TimerSource(handler, clock), sock_path=sock_path, server_info_file=info_path)
+    return SourceAsyncServer(TimerSource(handler, clock, traces), sock_path=sock_path, server_info_file=info_path)

@@ -16,13 +16,15 @@ from pipeline.messages.seal import Seal
 from pipeline.process.clock import SystemClock
 from pipeline.process.logs import configure
 from pipeline.process.metrics_server import serve_metrics
-from pipeline.process.settings import SettingError, VertexSettings, engine_key, vertex_settings
-from udfs.orchestrator.handler import OrchestratorHandler
+from pipeline.process.settings import SettingError, VertexSettings, engine_key, trace_settings, vertex_settings
+from pipeline.telemetry.traces_hops import OrchestratorTraces
+from pipeline.telemetry.traces_open import open_tracing
+from udfs.orchestrator.handler import VERTEX, OrchestratorHandler
 from udfs.orchestrator.server import build_server
 
 
-def handler_of(settings: VertexSettings) -> OrchestratorHandler:
-    """The handler that the settings describe.
+def handler_of(settings: VertexSettings, traces: OrchestratorTraces | None = None) -> OrchestratorHandler:
+    """The handler that the settings describe; ``traces`` are there where there is tracing.
 
     Raises:
         SettingError: a setting is missing or wrong; the text names it and no secret.
@@ -31,7 +33,7 @@ def handler_of(settings: VertexSettings) -> OrchestratorHandler:
     types = [name for name in settings.types.split(",") if name]
     if not types:
         raise SettingError("BLOCKLINE_TYPES names the installed types, with commas between them.")
-    return OrchestratorHandler(seal, CelEvaluator(), known_types=types, shards=settings.shards)
+    return OrchestratorHandler(seal, CelEvaluator(), known_types=types, shards=settings.shards, traces=traces)
 
 
 def main(environment: Mapping[str, str]) -> int:
@@ -39,13 +41,15 @@ def main(environment: Mapping[str, str]) -> int:
     try:
         settings = vertex_settings(environment)
         configure(settings.log_level, settings.log_format, "orchestrator")
-        handler = handler_of(settings)
+        clock = SystemClock()
+        tracing = open_tracing(trace_settings(environment), clock, VERTEX)
+        handler = handler_of(settings, tracing.orchestrator(VERTEX))
     except SettingError as error:
         sys.stderr.write(f"{error}\n")
         return 2
     serve_metrics(settings)
     sock_path, info_path = settings.socket(MAP_SOCK_PATH), settings.socket(MAP_SERVER_INFO_FILE_PATH)
-    build_server(handler, SystemClock(), sock_path, info_path).start()
+    build_server(handler, clock, sock_path, info_path).start()
     return 0
 
 

@@ -35,6 +35,7 @@ from pipeline.messages.envelopes import (
 from pipeline.messages.seal import Seal, Sealed, TamperedError, is_signed
 from pipeline.messages.tagged import DEAD_TAG, Tagged, dead_letter, shard_tag, type_tag
 from pipeline.spec.expressions import Evaluator
+from pipeline.telemetry.traces_hops import OrchestratorTraces
 from udfs.orchestrator.replay import NOTHING_FOLLOWS, bytes_of, original
 
 VERTEX: Final = "orchestrator"
@@ -51,15 +52,17 @@ class OrchestratorHandler:
         known_types: Collection[str],
         shards: int,
         opened: OpenedRuns | None = None,
+        traces: OrchestratorTraces | None = None,
     ) -> None:
         """``known_types`` have a vertex: a tag that matches no edge would vanish without a sound. ``opened`` is what
-        other parts of this process have opened already.
+        other parts of this process have opened already; ``traces`` are there where there is tracing.
         """
         self._seal = seal
         self._evaluator = evaluator
         self._opened = opened or OpenedRuns(seal, evaluator)
         self._known_types = frozenset(known_types)
         self._shards = shards
+        self._traces = traces
 
     def handle(self, payload: bytes, now_ms: int) -> list[Tagged]:
         """What follows from one event; a message nobody can act on becomes a dead letter. Never raises."""
@@ -67,7 +70,17 @@ class OrchestratorHandler:
             event = parse_event(payload)
         except MalformedError as error:
             return self._no_event(payload, str(error), now_ms)
-        return self._follow(event, payload, now_ms)
+        sent = self._follow(event, payload, now_ms)
+        if self._traces is not None:
+            self._traces.decided(event, len(sent), now_ms, self._revision)
+        return sent
+
+    def _revision(self, event: Event) -> int | None:
+        """Of the document that the event carries; None where there is none, or it doesn't verify."""
+        try:
+            return None if event.document is None else self._opened.document(event.run_guid, event.document).revision
+        except BlocklineError:
+            return None
 
     def _no_event(self, payload: bytes, reason: str, now_ms: int) -> list[Tagged]:
         if _is_dead_letter(payload):

@@ -14,7 +14,7 @@ from pynumaflow._constants import MAP_SERVER_INFO_FILE_PATH, MAP_SOCK_PATH
 
 from pipeline.blocks.outputs import ArgumentReader
 from pipeline.blocks.registry import Registry
-from pipeline.blocks.shell import RunnerShell
+from pipeline.blocks.shell import AttemptTraces, RunnerShell
 from pipeline.blocks.time_limit import AsyncioTimeLimit
 from pipeline.core.errors import BlocklineError
 from pipeline.directory.open import open_directory
@@ -28,12 +28,14 @@ from pipeline.process.settings import (
     VertexSettings,
     secrets_folder,
     server_settings,
+    trace_settings,
     vertex_settings,
 )
 from pipeline.secrets.folder import FolderSecrets
 from pipeline.store.catalog import StoreCatalog
 from pipeline.store.open import open_store
 from pipeline.store.outputs import StoredOutputs
+from pipeline.telemetry.traces_open import open_tracing
 from pipeline.topology.build import runner_vertex
 from pipeline.web.open import open_web_client
 from udfs.runners.counting import counting
@@ -50,7 +52,9 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
     try:
         settings, vertex = server_settings(environment), vertex_settings(environment)
         configure(settings.log_level, settings.log_format, runner_vertex(arguments[0]))
-        shell = shell_of(arguments[0], settings, vertex)
+        name = runner_vertex(arguments[0])
+        traces = open_tracing(trace_settings(environment), SystemClock(), name).runner(name)
+        shell = shell_of(arguments[0], settings, vertex, traces)
     except BlocklineError as error:
         sys.stderr.write(f"{error}\n")
         return _USAGE_EXIT
@@ -60,8 +64,10 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
     return 0
 
 
-def shell_of(block_type: str, settings: ServerSettings, vertex: VertexSettings) -> RunnerShell:
-    """The runner of that type with what it needs.
+def shell_of(
+    block_type: str, settings: ServerSettings, vertex: VertexSettings, traces: AttemptTraces | None = None
+) -> RunnerShell:
+    """The runner of that type with what it needs; ``traces`` are there where there is tracing.
 
     Raises:
         BlocklineError: there is no such block, or a setting that it needs is missing or can't be.
@@ -76,7 +82,9 @@ def shell_of(block_type: str, settings: ServerSettings, vertex: VertexSettings) 
             settings.smtp_url, settings.mail_from, Path(settings.data) / "mail.sqlite3"
         ).mailer
     if "web" in manifest.needs:
-        ports["web"] = open_web_client(settings.http_allow, settings.http_allow_plain, settings.http_authorities)
+        ports["web"] = open_web_client(
+            settings.http_allow, settings.http_allow_plain, settings.http_authorities, settings.http_trace
+        )
     if "directory" in manifest.needs:
         ports["directory"] = open_directory(vertex, SystemClock())
     if "catalog" in manifest.needs:
@@ -89,6 +97,7 @@ def shell_of(block_type: str, settings: ServerSettings, vertex: VertexSettings) 
         reader=ArgumentReader(StoredOutputs(store), CelEvaluator()),
         secrets=FolderSecrets(secrets_folder(settings)) if manifest.has_secrets else None,
         on_result=counting(block_type),
+        traces=traces,
     )
 
 

@@ -329,3 +329,22 @@ def test_a_call_that_is_cancelled_leaves_nothing_behind() -> None:
             await ended.wait()
 
     within(story())
+
+
+def test_only_hosts_that_may_are_told_of_the_trace_and_a_redirect_tells_nobody_else() -> None:
+    async def story() -> None:
+        async with serving(answering()) as foreign:
+            onward = answering("302 Found", Location=foreign.url)
+            async with serving(onward) as ours, serving(answering()) as other:
+                permits = Permits.parse("127.0.0.1", "127.0.0.1", f"127.0.0.1:{ours.port}")
+                web = HttpcoreWebClient(permits)
+                await got(ours.url, web, traceparent="00-ab-cd-01")
+                await got(other.url, web, traceparent="00-ab-cd-01")
+                await got(ours.url, web, traceparent="00-ab-cd-01", headers={"Traceparent": "own"})
+                assert b"traceparent: 00-ab-cd-01" in ours.seen[0]
+                assert b"traceparent" not in foreign.seen[0]
+                assert b"traceparent" not in other.seen[0]
+                assert b"Traceparent: own" in ours.seen[1]
+                assert b"00-ab-cd-01" not in ours.seen[1]
+
+    within(story())

@@ -71,6 +71,7 @@ def _request(arguments: HttpArguments, attempt: Attempt) -> WebRequest:
         {**headers, **arguments.headers},
         content,
         follows_redirects=arguments.follow_redirects,
+        traceparent=attempt.traceparent,
     )
 
 

@@ -1,0 +1,1 @@
+"""What a process tells the operator's tools of single runs: traces."""
