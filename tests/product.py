@@ -39,8 +39,12 @@ class Product:
         environment: dict[str, str] | None = None,
         arguments: tuple[str, ...] = (),
         password: str = "admin-of-the-tests",
+        sources: Path | None = None,
     ) -> None:
-        """``environment`` is added to this process' own, ``arguments`` to ``up``; ``password`` is admin's."""
+        """``environment`` is added to this process' own, ``arguments`` to ``up``; ``password`` is admin's. ``sources``:
+        a folder with a copy of the packages to run in place of this checkout's.
+        """
+        self._sources = sources
         self.folder = folder
         self.password = password
         self.port = free_port()
@@ -79,6 +83,7 @@ class Product:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=self._environment,
+                cwd=self._sources,
                 start_new_session=True,
             )
         while self._clock.monotonic_s() - began < START_TIMEOUT_S:
