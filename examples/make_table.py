@@ -25,8 +25,11 @@ def main(name: str, *owners: str) -> None:
             "Content-Type": "application/json",
         },
     )
-    with urllib.request.urlopen(request) as answer:  # noqa: S310  (likewise)
-        guids = json.load(answer)["guidAssignments"]
+    try:
+        with urllib.request.urlopen(request) as answer:  # noqa: S310  (likewise)
+            guids = json.load(answer)["guidAssignments"]
+    except OSError as error:
+        sys.exit(f"The table isn't in the catalog: {error}. Is `blockline up` running, and is BLOCKLINE_URL right?")
     sys.stdout.write(guids["-1"] + "\n")
 
 

@@ -316,7 +316,7 @@ class Checkers:
                     self.violation(f"{guid}/{task['name']} needed {task['engine']['dispatches']} dispatches")
 
 
-def all_of(store: MemoryEntityStore, type_name: str) -> list[Entity]:
-    """Every live entity of a type."""
-    wanted = (types.RUN_STATUS, types.RUN_WAKE_AT, types.COMMAND_STATUS, types.COMMAND_AT, types.ITEM_STATUS)
+def all_of(store: MemoryEntityStore, type_name: str, *more: str) -> list[Entity]:
+    """Every live entity of a type; ``more``: attributes besides those that the world asks for."""
+    wanted = (*more, types.RUN_STATUS, types.RUN_WAKE_AT, types.COMMAND_STATUS, types.COMMAND_AT, types.ITEM_STATUS)
     return at_once(store.find(Query(type_name, limit=1000, attributes=(*wanted, types.ITEM_ACTION))))

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Final
 from pipeline.blocks.contract import (
     Arguments,
     Attempt,
+    ChangeIntent,
     EntityIntent,
     Failed,
     Output,
@@ -29,6 +30,7 @@ TYPES: Final = (EFFECT, FLAKY, WAITER, ENTITY, APPROVAL)
 SPEAKING: Final = frozenset({EFFECT, FLAKY, WAITER, ENTITY})
 """Those whose output says what they were told to say."""
 ENTITY_TYPE: Final = "Table"
+OWNERS: Final = "ownerUsers"
 LEASE_MS: Final = 30_000
 TIMEOUT_S: Final = 45.0
 
@@ -75,6 +77,10 @@ class AnyArguments(Arguments):
     source: Any = None
     bulk: int = 0
     """Characters that the output has besides."""
+    asset: str | None = None
+    """The guid of an asset to whose owners the task adds its own name."""
+    removes: tuple[str, ...] = ()
+    """The owners that it takes from there."""
 
 
 class Said(Output):
@@ -87,6 +93,15 @@ class Said(Output):
 def said(arguments: AnyArguments) -> Said:
     """What a block that was told to speak says."""
     return Said(said=arguments.say, bulk="x" * arguments.bulk)
+
+
+def finished(arguments: AnyArguments, attempt: Attempt, *entities: EntityIntent) -> Succeeded[Said]:
+    """Success, with what it changes in the catalog."""
+    changes: tuple[ChangeIntent, ...] = ()
+    if arguments.asset is not None:
+        own, others = (attempt.effect_key.task,), arguments.removes
+        changes = (ChangeIntent(arguments.asset, add={OWNERS: own}, remove={OWNERS: others}),)
+    return succeeded(said(arguments), entities=entities, changes=changes)
 
 
 class FakeRunner(Runner[AnyArguments, Said]):
@@ -117,7 +132,7 @@ class FakeRunner(Runner[AnyArguments, Said]):
     async def run(self, arguments: AnyArguments, attempt: Attempt) -> Succeeded[Said] | Failed | Waiting:
         """One effect, then success."""
         await self.effect(arguments, attempt, "effect")
-        return succeeded(said(arguments))
+        return finished(arguments, attempt)
 
 
 class FlakyRunner(FakeRunner):
@@ -128,7 +143,7 @@ class FlakyRunner(FakeRunner):
         await self.effect(arguments, attempt, "effect")
         if attempt.attempt <= arguments.failures:
             return failed(ErrorName.HTTP_5XX, "not now")
-        return succeeded(said(arguments))
+        return finished(arguments, attempt)
 
 
 class WaiterRunner(FakeRunner):
@@ -139,7 +154,7 @@ class WaiterRunner(FakeRunner):
         done = int((attempt.state or {}).get("done", 0))
         await self.effect(arguments, attempt, f"part-{done}")
         if done >= arguments.steps:
-            return succeeded(said(arguments))
+            return finished(arguments, attempt)
         return waiting({"done": done + 1}, continue_at=attempt.now_ms + 3_000, continue_cause="GO_ON")
 
 
@@ -152,7 +167,7 @@ class EntityRunner(FakeRunner):
         key = attempt.effect_key
         attributes = {"name": key.task, "token": str(key), **({"poison": True} if arguments.is_poison else {})}
         intent = EntityIntent(ENTITY_TYPE, f"tables/{key}", attributes)
-        return succeeded(said(arguments), entities=(intent,))
+        return finished(arguments, attempt, intent)
 
 
 class ApprovalRunner(FakeRunner):

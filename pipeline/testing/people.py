@@ -18,7 +18,7 @@ from pipeline.store.starting import request_body, run_write
 from pipeline.testing.authors import Author
 from pipeline.testing.nodes import Node, NodeClock
 from pipeline.testing.scheduler import at_once
-from pipeline.testing.spec_maker import PEOPLE, make_spec
+from pipeline.testing.spec_maker import PEOPLE
 
 if TYPE_CHECKING:
     from pipeline.testing.world import World
@@ -65,8 +65,8 @@ class People:
     def start_run(self, number: int) -> None:
         """A run of a random workflow, by the API or straight in the store."""
         chance = self._world.chance
-        spec = make_spec(chance)
         name = f"{RUN_PREFIX}{number}"
+        spec = self._world.new_spec(name)
         self.names.append(name)
         requester = chance.one_of(REQUESTERS)
         is_direct = chance.hits(0.15)

@@ -27,7 +27,7 @@ from pipeline.testing.handlers import Handlers, MemoryDirectory
 from pipeline.testing.nodes import Node, NodeClock, NodeStore
 from pipeline.testing.people import REQUESTERS, People
 from pipeline.testing.scheduler import Scheduler, at_once
-from pipeline.testing.spec_maker import PEOPLE
+from pipeline.testing.spec_maker import PEOPLE, make_spec
 from pipeline.testing.vertices import RunnerVertex, SinkVertex
 
 STARTS_AT: Final = 1_800_000_000_000
@@ -110,6 +110,11 @@ class World:
         return self.report
 
     # What the parts of the world ask of it
+
+    def new_spec(self, run: str) -> dict[str, Any]:
+        """The workflow of the run of that name, which isn't there yet."""
+        del run
+        return make_spec(self.chance)
 
     def faults_now(self) -> Faults:
         """Nothing goes wrong any more after a while, so that whatever is left must heal."""

@@ -13,14 +13,17 @@ from pipeline.machine.inputs import Tick as Due
 from pipeline.machine.opened import Key, OpenedRuns, T
 from pipeline.machine.run import Run
 from pipeline.messages.canonical import decode
+from pipeline.messages.changes import AssetRef
 from pipeline.messages.envelopes import Dispatch, EntityWrite, ErrorInfo, Outcome, Result
 from pipeline.messages.tagged import Tagged
 from pipeline.store import types
 from pipeline.store.mapping import CommandView
-from pipeline.store.port import EntityStore
+from pipeline.store.port import Entity, EntityStore
+from pipeline.testing.assets import ASSET_TYPE, AssetWorld
 from pipeline.testing.handlers import Orchestrator, Sink, SinkPorts, Timer
 from pipeline.testing.resharding import ReshardingWorld
 from pipeline.testing.world import World
+from sinks.atlas.assets import Assets
 from sinks.atlas.blame import OneByOne
 from sinks.atlas.handler import AtlasSinkHandler, Group
 from sinks.atlas.judging import Judge, Loaded, Plan, in_order
@@ -477,6 +480,68 @@ def _resharded(sink: type[AtlasSinkHandler]) -> Callable[[int], ReshardingWorld]
     return lambda seed: ReshardingWorld(seed, handlers)
 
 
+# Changes of assets (ADR 18)
+
+
+class ChangesFirst:
+    """A store whose assets are written before the state that their changes belong to."""
+
+    def __init__(self, store: EntityStore) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def upsert(self, entities: Sequence[EntityWrite]) -> dict[str, str]:
+        assets = [write for write in entities if write.type_name == ASSET_TYPE]
+        rest = [write for write in entities if write.type_name != ASSET_TYPE]
+        guids = await self._store.upsert(assets) if assets else {}
+        return {**guids, **(await self._store.upsert(rest) if rest else {})}
+
+
+class ChangesApart(Broken):
+    def ports(self, ports: SinkPorts) -> SinkPorts:
+        store: Any = ChangesFirst(ports.store)
+        return replace(ports, store=store)
+
+
+class ReadsAssetsOnce(Assets):
+    """What an asset was at the first change is what it is."""
+
+    def __init__(self, store: EntityStore) -> None:
+        super().__init__(store)
+        self._read: dict[AssetRef, Entity | None] = {}
+
+    async def _entity(self, asset: AssetRef, *, has_terms: bool) -> Entity | None:
+        if asset not in self._read:
+            self._read[asset] = await super()._entity(asset, has_terms=has_terms)
+        return self._read[asset]
+
+
+class RemembersAssets(Broken):
+    class writer_type(BulkWriter):  # noqa: N801  (the attribute's name)
+        def __init__(self, *parts: Any) -> None:
+            super().__init__(*parts)
+            self._assets = ReadsAssetsOnce(parts[0])
+
+
+class LastChangeOnly(Broken):
+    """Of the changes that results of one batch bring, the last one is made."""
+
+    class writer_type(BulkWriter):  # noqa: N801  (the attribute's name)
+        async def write(self, pieces: Sequence[Piece]) -> dict[str, Written]:
+            return await super().write([replace(piece, changes=piece.changes[-1:]) for piece in pieces])
+
+
+def _assets(handlers: type[RealHandlers]) -> Callable[[int], AssetWorld]:
+    return lambda seed: AssetWorld(seed, handlers())
+
+
+CHANGED: dict[str, Callable[[int], AssetWorld]] = {
+    "a change is made before its task's success": _assets(ChangesApart),
+    "an asset is read once": _assets(RemembersAssets),
+    "two changes of one batch become one": _assets(LastChangeOnly),
+}
 RESHARDED: dict[str, Callable[[int], ReshardingWorld]] = {
     "4 a result of another sink's run is refused": _resharded(LettersForStrays),
     "4 a sink judges runs it doesn't own": _resharded(JudgesStrays),
