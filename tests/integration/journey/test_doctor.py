@@ -41,6 +41,29 @@ def uses_a_block_that_is_gone(stage: Stage) -> None:
         admin.post(atlas, json={"entities": draft_and_version}).raise_for_status()
 
 
+def test_an_atlas_alone_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with staged(tmp_path) as stage:
+        url = stage.product.url
+        nobody = stage.types("rosa", "doctor", "--atlas", url)
+        assert nobody.code == 1
+        assert "BLOCKLINE_ATLAS_USER" in nobody.err
+        monkeypatch.setenv("BLOCKLINE_ATLAS_USER", "admin")
+        monkeypatch.setenv("BLOCKLINE_ATLAS_PASSWORD", stage.product.password)
+        said = stage.types("rosa", "doctor", "--atlas", url, "--json")
+        assert said.code == 0, said.out
+        assert {check: grade for check, (grade, _) in findings(said).items()} == dict.fromkeys(
+            ("atlas", "clock", "types", "leases", "commands"), "OK"
+        )
+        monkeypatch.setenv("BLOCKLINE_ATLAS_PASSWORD", "not-this-one")
+        said = stage.types("rosa", "doctor", "--atlas", url, "--json")
+        assert said.code == 1
+        assert "refuses this account (401)" in findings(said)["atlas"][1]
+        assert "not-this-one" not in said.out
+    said = stage.types("rosa", "doctor", "--atlas", url)
+    assert said.code == 1
+    assert said.out.startswith("FAIL  atlas")
+
+
 def test_the_doctor_says_what_is_well_and_what_to_do(tmp_path: Path) -> None:
     with staged(tmp_path) as stage:
         stage.publishes("five", row())
