@@ -45,6 +45,7 @@ class AtlasEntityStore:
         self._wire = wire
         self._load_models = load_models
         self._typedefs: dict[str, Mapping[str, Any]] = {}
+        self._has_glossary = False
 
     @classmethod
     def over(
@@ -85,6 +86,8 @@ class AtlasEntityStore:
         writes = _merged(entities)
         if not writes:
             return {}
+        if any(write.terms is not None for write in writes):
+            await self._check_glossary()
         guids = {write.guid or f"-{number}": write for number, write in enumerate(writes, 1)}
         bodies = [plain_body(write, guid) or self._body(write, guid) for guid, write in guids.items()]
         try:
@@ -92,6 +95,18 @@ class AtlasEntityStore:
         except DeniedError as error:
             raise self._denied(error, {write.type_name for write in writes}) from error
         return await self._guids(writes, guids, answer)
+
+    async def _check_glossary(self) -> None:
+        """Atlas takes no notice of a relationship that it has no type of, and says that all is well."""
+        if self._has_glossary:
+            return
+        try:
+            await self._wire.read(f"types/relationshipdef/name/{types.ASSIGNMENT}")
+        except MissingError as error:
+            raise StoreRefusedError(
+                f"This Atlas has no glossary ({types.ASSIGNMENT} isn't registered), so nothing can be given terms."
+            ) from error
+        self._has_glossary = True
 
     def _body(self, write: EntityWrite, guid: str) -> dict[str, Any]:
         self._load_models()

@@ -13,6 +13,7 @@ ENGINE_TYPES: Final = frozenset({RUN, WORKFLOW, ITEM, COMMAND, OUTPUT, DEAD_LETT
 """What the engine owns: nobody else changes it, blocks included."""
 TERM: Final = "AtlasGlossaryTerm"
 MEANINGS: Final = "meanings"
+ASSIGNMENT: Final = "AtlasGlossarySemanticAssignment"
 """The relationship from an asset to its glossary terms (AtlasGlossarySemanticAssignment)."""
 
 # WorkflowRun; * = includeInNotification

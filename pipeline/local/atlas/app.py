@@ -31,7 +31,13 @@ VERSION: Final = {"Version": "2.1.0", "Name": "blockline-embedded-atlas", "Descr
 _LOG: Final = logging.getLogger(__name__)
 _NAME: Final = "attr:qualifiedName"
 _PREFIXES: Final = ("/api/atlas/v2", "/api/meta")
-_KINDS: Final = {"entitydef": "ENTITY", "enumdef": "ENUM", "classificationdef": "CLASSIFICATION", "typedef": None}
+_KINDS: Final = {
+    "entitydef": "ENTITY",
+    "enumdef": "ENUM",
+    "classificationdef": "CLASSIFICATION",
+    "relationshipdef": "RELATIONSHIP",
+    "typedef": None,
+}
 
 NOTHING: Final = object()
 """What a handler gives where Atlas answers 204."""

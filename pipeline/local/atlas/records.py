@@ -8,6 +8,7 @@ import orjson
 
 from pipeline.local.atlas.errors import AtlasError, Code
 from pipeline.local.atlas.type_registry import EntityType
+from pipeline.store import types
 
 COLUMNS: Final = (
     "id, guid, type, qualified_name, is_deleted, version, created_by, updated_by, created_at, updated_at, "
@@ -24,8 +25,16 @@ SYSTEM: Final = {
 """Atlas' own attributes of every entity, and their columns."""
 _SELECT: Final = f"SELECT {COLUMNS} FROM entity"  # noqa: S608  (a constant)
 _GUIDS_AT_ONCE: Final = 200
-MEANINGS_TYPE: Final = "AtlasGlossarySemanticAssignment"
+MEANINGS_TYPE: Final = types.ASSIGNMENT
 """Atlas' name of the relationship between an entity and its glossary terms; the only one here."""
+MEANINGS_DEF: Final[Mapping[str, Any]] = {
+    "category": "RELATIONSHIP",
+    "name": MEANINGS_TYPE,
+    "relationshipCategory": "ASSOCIATION",
+    "endDef1": {"type": types.TERM, "name": "assignedEntities", "isContainer": False, "cardinality": "SET"},
+    "endDef2": {"type": "Referenceable", "name": types.MEANINGS, "isContainer": False, "cardinality": "SET"},
+}
+"""As in Atlas' own glossary model, without its attributes."""
 
 
 class Row(NamedTuple):

@@ -53,7 +53,7 @@ class AtlasService:
 
     def type_named(self, name: str, category: str | None) -> Mapping[str, Any]:
         """One typedef."""
-        body = self.types.bodies.get(name)
+        body = records.MEANINGS_DEF if name == records.MEANINGS_TYPE else self.types.bodies.get(name)
         if body is None or category not in {None, body["category"]}:
             raise AtlasError(Code.TYPE_NOT_FOUND, f"Given typename {name} was invalid")
         return body

@@ -20,7 +20,7 @@ from pipeline.store.typedefs import (
 )
 
 ENGINE = {body["name"]: body for body in engine_typedefs()["entityDefs"]}
-ATLAS_OWN = {types.TERM, types.MEANINGS}
+ATLAS_OWN = {types.TERM, types.MEANINGS, types.ASSIGNMENT}
 NAMES = {value for name, value in vars(types).items() if name.isupper() and isinstance(value, str)} - ATLAS_OWN
 
 
