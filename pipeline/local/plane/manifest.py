@@ -17,6 +17,7 @@ from pipeline.core.errors import BlocklineError
 from pipeline.local.plane.manifest_model import NO_BACKOFF, Edge, Limits, Spec, Vertex
 
 _READ_AHEAD: Final = "NUMAFLOW_READ_AHEAD"
+_UNKNOWN_FIELD: Final = "there is no such field, or only a cluster carries it out"
 
 
 class Kind(StrEnum):
@@ -123,7 +124,8 @@ def _spec(manifest: str) -> Spec:
         return Spec.model_validate(spec := pipeline_of(manifest).get("spec"))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        raise ManifestError(f"the local data plane doesn't do {_place(first['loc'], spec)}: {first['msg']}") from None
+        why = _UNKNOWN_FIELD if first["type"] == "extra_forbidden" else first["msg"]
+        raise ManifestError(f"the local data plane doesn't do {_place(first['loc'], spec)}: {why}") from None
 
 
 def _place(path: tuple[int | str, ...], spec: Any) -> str:

@@ -22,7 +22,8 @@ def _seconds(text: Any) -> float:
 Seconds = Annotated[float, BeforeValidator(_seconds)]
 
 
-Whole = Annotated[int | None, Field(ge=0)]
+Integer = Annotated[int, Field(strict=True)]
+Whole = Annotated[Integer | None, Field(ge=0)]
 
 REPLICAS_MAX: Final = 64
 """Of one vertex in one process; beyond that a manifest means a cluster."""
@@ -37,8 +38,8 @@ class Part(BaseModel):
 class RateLimit(Part):
     """Messages a second of a whole vertex: ``min`` at its start, ``max`` after ``rampUpDuration``."""
 
-    max: int = Field(ge=1)
-    min: int = Field(1, ge=1)
+    max: Integer = Field(ge=1)
+    min: Integer = Field(1, ge=1)
     ramp_up_s: Seconds = Field(1.0, alias="rampUpDuration")
 
     @model_validator(mode="after")
@@ -51,11 +52,11 @@ class RateLimit(Part):
 class Limits(Part):
     """How much a vertex reads, works on and holds; what is None is the pipeline's, or Numaflow's default."""
 
-    read_batch_size: int | None = Field(None, alias="readBatchSize", ge=1)
+    read_batch_size: Integer | None = Field(None, alias="readBatchSize", ge=1)
     read_timeout_s: Seconds | None = Field(None, alias="readTimeout")
-    concurrency: int | None = Field(None, ge=1)
-    buffer_max_length: int | None = Field(None, alias="bufferMaxLength", ge=1)
-    buffer_usage_limit: int | None = Field(None, alias="bufferUsageLimit", ge=1, le=100)
+    concurrency: Integer | None = Field(None, ge=1)
+    buffer_max_length: Integer | None = Field(None, alias="bufferMaxLength", ge=1)
+    buffer_usage_limit: Integer | None = Field(None, alias="bufferUsageLimit", ge=1, le=100)
     rate_limit: RateLimit | None = Field(None, alias="rateLimit")
 
 
@@ -126,8 +127,8 @@ class Scale(Part):
     """``min`` replicas run here, one where it says 0; more than that (``max``) would only share the same two hands."""
 
     disabled: bool = False
-    min: int | None = Field(None, ge=0, le=REPLICAS_MAX)
-    max: int | None = Field(None, ge=0)
+    min: Integer | None = Field(None, ge=0, le=REPLICAS_MAX)
+    max: Integer | None = Field(None, ge=0)
     lookback_seconds: Whole = Field(None, alias="lookbackSeconds")
     target_processing_seconds: Whole = Field(None, alias="targetProcessingSeconds")
     target_buffer_availability: Whole = Field(None, alias="targetBufferAvailability")
