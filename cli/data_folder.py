@@ -17,6 +17,15 @@ class DataFolderError(BlocklineError):
     """The folder can't be used; the sentence says why."""
 
 
+def read_key(path: Path) -> bytes | None:
+    """The engine's key in that file; None where there is none that could be one."""
+    try:
+        key = bytes.fromhex(path.read_text(encoding="ascii").strip())
+    except (OSError, ValueError):
+        return None
+    return key if len(key) >= KEY_BYTES else None
+
+
 class DataFolder:
     """Held by one process at a time, by a lock that the kernel takes back with the process."""
 
@@ -60,13 +69,10 @@ class DataFolder:
             DataFolderError: it is there and isn't a key: without the right one no run can go on.
         """
         path = self.path / KEY
-        try:
-            key = bytes.fromhex(path.read_text(encoding="ascii").strip())
-        except FileNotFoundError:
+        if not path.exists():
             return self._new_key(path)
-        except (OSError, ValueError):
-            key = b""
-        if len(key) < KEY_BYTES:
+        key = read_key(path)
+        if key is None:
             raise DataFolderError(f"{path} isn't an engine key; put the right one back from your backup.")
         return key
 

@@ -13,14 +13,14 @@ from typing import Any, Final
 
 import orjson
 
-from cli.data_folder import KEY, KEY_BYTES, LOCK, DataFolder
+from cli.data_folder import KEY, LOCK, DataFolder, read_key
 from cli.findings import Finding, Grade
 from cli.manifests import RUNNERS
 from pipeline.blocks.registry import Registry
 from pipeline.core.errors import BlocklineError
 from pipeline.core.ids import slots_of_shard
 from pipeline.core.statuses import RunStatus
-from pipeline.messages.seal import Seal, Sealed, TamperedError
+from pipeline.messages.seal import Seal, Sealed
 from pipeline.process.folder_lock import FolderLock
 from pipeline.store import types
 from pipeline.store.file_lease import found_leases
@@ -86,15 +86,6 @@ def room(free_bytes: int) -> Finding:
     return Finding("room", Grade.OK, detail)
 
 
-def read_key(path: Path) -> bytes | None:
-    """The engine's key; None where there is none that could be one."""
-    try:
-        key = bytes.fromhex(path.read_text(encoding="ascii").strip())
-    except (OSError, ValueError):
-        return None
-    return key if len(key) >= KEY_BYTES else None
-
-
 def key_finding(path: Path, key: bytes | None) -> Finding:
     """Whether it is there, and its owner's alone."""
     if key is None:
@@ -155,7 +146,7 @@ def _opened(path: Path, *, is_held: bool) -> sqlite3.Connection:
 def _is_ours(seal: Seal, guid: str, text: str) -> bool:
     try:
         seal.open(Sealed.DOCUMENT, guid, text)
-    except (TamperedError, BlocklineError):
+    except BlocklineError:
         return False
     return True
 

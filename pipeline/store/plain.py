@@ -10,7 +10,6 @@ from typing import Any, Final
 from pipeline.messages.envelopes import EntityWrite
 from pipeline.store import types
 from pipeline.store.typedefs import engine_typedefs
-from pipeline.store.types import ENGINE_TYPES
 
 OF_THE_MODEL: Final = frozenset(
     {"qualified_name", "meanings", "relationshipAttributes", "relationship_attributes",
@@ -25,7 +24,7 @@ def _kinds() -> dict[str, dict[str, type]]:
     return {
         body["name"]: of_all | {each["name"]: _PLAIN[each["typeName"]] for each in body["attributeDefs"]}
         for body in engine_typedefs()["entityDefs"]
-        if body["name"] in ENGINE_TYPES
+        if body["name"] in types.ENGINE_TYPES
     }
 
 

@@ -13,8 +13,9 @@ ENGINE_TYPES: Final = frozenset({RUN, WORKFLOW, ITEM, COMMAND, OUTPUT, DEAD_LETT
 """What the engine owns: nobody else changes it, blocks included."""
 TERM: Final = "AtlasGlossaryTerm"
 MEANINGS: Final = "meanings"
+"""The relationship from an asset to its glossary terms."""
 ASSIGNMENT: Final = "AtlasGlossarySemanticAssignment"
-"""The relationship from an asset to its glossary terms (AtlasGlossarySemanticAssignment)."""
+"""The type of that relationship."""
 
 # WorkflowRun; * = includeInNotification
 RUN_REQUEST: Final = "workflowRunRequest"  # * sealed text, the creator's, never changed

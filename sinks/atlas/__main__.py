@@ -50,9 +50,10 @@ def main(environment: Mapping[str, str]) -> int:
     """Serve until the platform ends the process; the exit code."""
     try:
         settings = vertex_settings(environment)
-        configure(settings.log_level, settings.log_format, _shard(settings).vertex)
-        tracing = open_tracing(trace_settings(environment), SystemClock(), _shard(settings).vertex)
-        sink = sink_of(settings, environment, tracing.sink(_shard(settings).vertex))
+        vertex = _shard(settings).vertex
+        configure(settings.log_level, settings.log_format, vertex)
+        tracing = open_tracing(trace_settings(environment), SystemClock(), vertex)
+        sink = sink_of(settings, environment, tracing.sink(vertex))
         # Before there is a lease: on a busy node the import may outlast one, and nothing renews it meanwhile.
         load_models()
     except BlocklineError as error:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 from pipeline.core.errors import ErrorName
 from pipeline.core.statuses import TERMINAL, RunStatus, TaskStatus
@@ -13,55 +13,21 @@ from pipeline.machine.inputs import Tick as Due
 from pipeline.machine.opened import Key, OpenedRuns, T
 from pipeline.machine.run import Run
 from pipeline.messages.canonical import decode
-from pipeline.messages.changes import AssetRef
 from pipeline.messages.envelopes import Dispatch, EntityWrite, ErrorInfo, Outcome, Result
 from pipeline.messages.tagged import Tagged
 from pipeline.store import types
 from pipeline.store.mapping import CommandView
-from pipeline.store.port import Entity, EntityStore
-from pipeline.testing.assets import ASSET_TYPE, AssetWorld
-from pipeline.testing.handlers import Orchestrator, Sink, SinkPorts, Timer
-from pipeline.testing.resharding import ReshardingWorld
+from pipeline.store.port import EntityStore
+from pipeline.testing.handlers import Orchestrator, SinkPorts, Timer
 from pipeline.testing.world import World
-from sinks.atlas.assets import Assets
-from sinks.atlas.blame import OneByOne
-from sinks.atlas.handler import AtlasSinkHandler, Group
+from sinks.atlas.handler import AtlasSinkHandler
 from sinks.atlas.judging import Judge, Loaded, Plan, in_order
-from sinks.atlas.planning import Planner
 from sinks.atlas.reading import Reader
 from sinks.atlas.writing import BulkWriter, Fate, Piece, Written
 from sources.timer.handler import TimerHandler
+from tests.simulation.broken import Apart, Broken
 from tests.simulation.real_handlers import RealHandlers
 from udfs.orchestrator.handler import OrchestratorHandler
-
-
-class Broken(RealHandlers):
-    """Handlers whose sink has parts replaced."""
-
-    judge_type: ClassVar[type[Judge]] = Judge
-    reader_type: ClassVar[type[Reader]] = Reader
-    writer_type: ClassVar[type[BulkWriter]] = BulkWriter
-
-    def sink(self, ports: SinkPorts) -> Sink:
-        broken = self
-
-        class BrokenSink(broken.sink_type):  # type: ignore[name-defined,misc]  # a base chosen by the mistake
-            def __init__(self, *args: Any, **parts: Any) -> None:
-                super().__init__(*args, **parts)
-                store, seal, evaluator, lease, clock = args
-                observer = parts["observer"]
-                self._planner = Planner(broken.judge_type(seal, evaluator), store, observer)
-                self._reader = broken.reader_type(store, seal, evaluator, parts["admission"], observer)
-                self._writer = broken.writer_type(store, lease, clock, observer)
-                self._alone = OneByOne(self._planner, self._writer)
-
-        whole = RealHandlers()
-        whole.sink_type = BrokenSink
-        return whole.sink(self.ports(ports))
-
-    def ports(self, ports: SinkPorts) -> SinkPorts:
-        return ports
-
 
 # Rule 1: every attribute has one owner
 
@@ -89,26 +55,8 @@ def creator_writes_the_status(seed: int) -> World:
 # Rule 2: a command is closed in the same bulk as the state
 
 
-class ClosesCommandsFirst:
-    """A store whose verdicts are written before what they speak of."""
-
-    def __init__(self, store: EntityStore) -> None:
-        self._store = store
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    async def upsert(self, entities: Sequence[EntityWrite]) -> dict[str, str]:
-        commands = [write for write in entities if write.type_name == types.COMMAND]
-        rest = [write for write in entities if write.type_name != types.COMMAND]
-        guids = await self._store.upsert(commands) if commands else {}
-        return {**guids, **(await self._store.upsert(rest) if rest else {})}
-
-
 class VerdictApart(Broken):
-    def ports(self, ports: SinkPorts) -> SinkPorts:
-        store: Any = ClosesCommandsFirst(ports.store)
-        return replace(ports, store=store)
+    apart = Apart(types.COMMAND, is_first=True)
 
 
 class OutOfTurn(Reader):
@@ -390,26 +338,8 @@ class StateWithoutItsEntities(Broken):
     judge_type = Parting
 
 
-class DocumentsFirst:
-    """A store whose documents are written before the outputs that they name."""
-
-    def __init__(self, store: EntityStore) -> None:
-        self._store = store
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    async def upsert(self, entities: Sequence[EntityWrite]) -> dict[str, str]:
-        outputs = [write for write in entities if write.type_name == types.OUTPUT]
-        rest = [write for write in entities if write.type_name != types.OUTPUT]
-        guids = await self._store.upsert(rest)
-        return {**guids, **(await self._store.upsert(outputs) if outputs else {})}
-
-
 class OutputsApart(Broken):
-    def ports(self, ports: SinkPorts) -> SinkPorts:
-        store: Any = DocumentsFirst(ports.store)
-        return replace(ports, store=store)
+    apart = Apart(types.OUTPUT, is_first=False)
 
 
 class Unread(Judge):
@@ -439,27 +369,6 @@ def _world(handlers: type[RealHandlers]) -> Callable[[int], World]:
     return lambda seed: World(seed, handlers())
 
 
-class LettersForStrays(AtlasSinkHandler):
-    """A result of another sink's run is refused for good."""
-
-    def _group(self, batch: Sequence[tuple[str, bytes]], answers: dict[str, Any], strays: list[Any]) -> dict[str, Any]:
-        mine: list[Any] = []
-        groups = super()._group(batch, answers, mine)
-        answers.update({ident: self._fallback(payload, "not mine", None) for ident, payload, _ in mine})
-        return groups
-
-
-class JudgesStrays(AtlasSinkHandler):
-    """Whatever comes is judged, whoever owns it."""
-
-    def _group(self, batch: Sequence[tuple[str, bytes]], answers: dict[str, Any], strays: list[Any]) -> dict[str, Any]:
-        mine: list[Any] = []
-        groups = super()._group(batch, answers, mine)
-        for stray in mine:
-            groups.setdefault(stray[2].run_guid, Group()).given.append(stray)
-        return groups
-
-
 # A text that was opened is found by all of it
 
 
@@ -474,78 +383,6 @@ class OpensARunOnce(RealHandlers):
     opened_type = KnowsRunsByTheirGuid
 
 
-def _resharded(sink: type[AtlasSinkHandler]) -> Callable[[int], ReshardingWorld]:
-    handlers = RealHandlers()
-    handlers.sink_type = sink
-    return lambda seed: ReshardingWorld(seed, handlers)
-
-
-# Changes of assets (ADR 18)
-
-
-class ChangesFirst:
-    """A store whose assets are written before the state that their changes belong to."""
-
-    def __init__(self, store: EntityStore) -> None:
-        self._store = store
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    async def upsert(self, entities: Sequence[EntityWrite]) -> dict[str, str]:
-        assets = [write for write in entities if write.type_name == ASSET_TYPE]
-        rest = [write for write in entities if write.type_name != ASSET_TYPE]
-        guids = await self._store.upsert(assets) if assets else {}
-        return {**guids, **(await self._store.upsert(rest) if rest else {})}
-
-
-class ChangesApart(Broken):
-    def ports(self, ports: SinkPorts) -> SinkPorts:
-        store: Any = ChangesFirst(ports.store)
-        return replace(ports, store=store)
-
-
-class ReadsAssetsOnce(Assets):
-    """What an asset was at the first change is what it is."""
-
-    def __init__(self, store: EntityStore) -> None:
-        super().__init__(store)
-        self._read: dict[AssetRef, Entity | None] = {}
-
-    async def _entity(self, asset: AssetRef, *, has_terms: bool) -> Entity | None:
-        if asset not in self._read:
-            self._read[asset] = await super()._entity(asset, has_terms=has_terms)
-        return self._read[asset]
-
-
-class RemembersAssets(Broken):
-    class writer_type(BulkWriter):  # noqa: N801  (the attribute's name)
-        def __init__(self, *parts: Any) -> None:
-            super().__init__(*parts)
-            self._assets = ReadsAssetsOnce(parts[0])
-
-
-class LastChangeOnly(Broken):
-    """Of the changes that results of one batch bring, the last one is made."""
-
-    class writer_type(BulkWriter):  # noqa: N801  (the attribute's name)
-        async def write(self, pieces: Sequence[Piece]) -> dict[str, Written]:
-            return await super().write([replace(piece, changes=piece.changes[-1:]) for piece in pieces])
-
-
-def _assets(handlers: type[RealHandlers]) -> Callable[[int], AssetWorld]:
-    return lambda seed: AssetWorld(seed, handlers())
-
-
-CHANGED: dict[str, Callable[[int], AssetWorld]] = {
-    "a change is made before its task's success": _assets(ChangesApart),
-    "an asset is read once": _assets(RemembersAssets),
-    "two changes of one batch become one": _assets(LastChangeOnly),
-}
-RESHARDED: dict[str, Callable[[int], ReshardingWorld]] = {
-    "4 a result of another sink's run is refused": _resharded(LettersForStrays),
-    "4 a sink judges runs it doesn't own": _resharded(JudgesStrays),
-}
 MISTAKES: dict[str, Callable[[int], World]] = {
     "1 the creator writes the status": creator_writes_the_status,
     "2 the verdict is written before the state": _world(VerdictApart),

@@ -3,6 +3,7 @@
 import pytest
 
 from pipeline.testing.world import World
+from tests.simulation.catching import caught
 from tests.simulation.mistakes import MISTAKES
 from tests.simulation.real_handlers import RealHandlers
 
@@ -12,11 +13,5 @@ SEEDS_MAX = 600
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_it_is_caught(mistake: str) -> None:
-    for seed in range(SEEDS_MAX):
-        report = MISTAKES[mistake](seed).run()
-        if report.violations:
-            print(f"seed {seed}: {report.violations[0]}")
-            assert "left the" not in report.violations[0], "the mistake itself is broken"
-            assert not World(seed, RealHandlers()).run().violations
-            return
-    pytest.fail(f"{SEEDS_MAX} worlds didn't notice: {mistake}")
+    seed = caught(MISTAKES[mistake], SEEDS_MAX)
+    assert not World(seed, RealHandlers()).run().violations

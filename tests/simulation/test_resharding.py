@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from pipeline.testing.resharding import ReshardingWorld
-from tests.simulation.mistakes import RESHARDED
+from tests.simulation.catching import caught
 from tests.simulation.real_handlers import RealHandlers
+from tests.simulation.resharding_mistakes import RESHARDED
 
 CHUNK = 50
 CHUNKS = 4
@@ -39,10 +40,4 @@ def test_results_are_sent_on() -> None:
 
 @pytest.mark.parametrize("mistake", RESHARDED)
 def test_a_mistake_is_caught(mistake: str) -> None:
-    for seed in range(SEEDS_MAX):
-        report = RESHARDED[mistake](seed).run()
-        if report.violations:
-            print(f"seed {seed}: {report.violations[0]}")
-            assert "left the" not in report.violations[0], "the mistake itself is broken"
-            return
-    pytest.fail(f"{SEEDS_MAX} worlds didn't notice: {mistake}")
+    caught(RESHARDED[mistake], SEEDS_MAX)

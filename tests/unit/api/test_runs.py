@@ -41,6 +41,17 @@ async def start(client: httpx.AsyncClient, **body: Any) -> str:
     return guid
 
 
+async def awaited(
+    world: World, client: httpx.AsyncClient, *, wait_s: float
+) -> tuple[str, asyncio.Task[httpx.Response]]:
+    """A run of a workflow just published, and a request that waits for its end and is heard of."""
+    await published(client)
+    guid = await start(client)
+    waiting = asyncio.create_task(client.get(f"/runs/{guid}", params={"wait_s": wait_s}))
+    await world.watched()
+    return guid, waiting
+
+
 def test_a_run_starts_from_a_published_workflow_by_name_guid_and_version() -> None:
     async def story(world: World) -> None:
         async with each(world, "otto", "rosa") as [otto, rosa]:
@@ -223,10 +234,7 @@ def test_lists_are_newest_first_paged_and_filtered() -> None:
 def test_waiting_ends_with_the_run() -> None:
     async def story(world: World) -> None:
         async with each(world, "otto") as [otto]:
-            await published(otto)
-            guid = await start(otto)
-            waiting = asyncio.create_task(otto.get(f"/runs/{guid}", params={"wait_s": 60}))
-            await world.watched()
+            guid, waiting = await awaited(world, otto, wait_s=60)
             await write_end(world, guid)
             ended = (await waiting).json()
             assert (ended["status"], ended["output"], ended["phase"], ended["actions"]) == ("SUCCESS", 7, "ENDED", [])
@@ -254,10 +262,7 @@ def test_waiting_ends_with_the_time() -> None:
 def test_only_an_end_wakes_a_wait_and_the_time_shows_the_run_as_it_is() -> None:
     async def story(world: World) -> None:
         async with each(world, "otto") as [otto]:
-            await published(otto)
-            guid = await start(otto)
-            waiting = asyncio.create_task(otto.get(f"/runs/{guid}", params={"wait_s": 0.2}))
-            await world.watched()
+            guid, waiting = await awaited(world, otto, wait_s=0.2)
             await write_end(world, guid, "PENDING")
             answer = (await waiting).json()
             assert (answer["status"], answer["revision"]) == ("PENDING", 1)
@@ -268,10 +273,7 @@ def test_only_an_end_wakes_a_wait_and_the_time_shows_the_run_as_it_is() -> None:
 def test_a_status_that_nobody_signed_ends_no_wait() -> None:
     async def story(world: World) -> None:
         async with each(world, "otto") as [otto]:
-            await published(otto)
-            guid = await start(otto)
-            waiting = asyncio.create_task(otto.get(f"/runs/{guid}", params={"wait_s": 0.2}))
-            await world.watched()
+            guid, waiting = await awaited(world, otto, wait_s=0.2)
             entity = (await world.store.get([guid]))[guid]
             forged = {"name": "r", types.RUN_CONFIG: "{}", types.RUN_STATUS: "SUCCESS"}
             write = EntityWrite(type_name=types.RUN, qualified_name=entity.qualified_name, attributes=forged)
@@ -286,10 +288,7 @@ def test_a_status_that_nobody_signed_ends_no_wait() -> None:
 def test_after_a_reconnection_waiters_read_again() -> None:
     async def story(world: World) -> None:
         async with each(world, "otto") as [otto]:
-            await published(otto)
-            guid = await start(otto)
-            waiting = asyncio.create_task(otto.get(f"/runs/{guid}", params={"wait_s": 60}))
-            await world.watched()
+            guid, waiting = await awaited(world, otto, wait_s=60)
             world.is_topic_away = True
             await write_end(world, guid)
             world.hub.read_again()
